@@ -1,0 +1,34 @@
+import { fileURLToPath } from 'node:url'
+import express from 'express'
+import helmet from 'helmet'
+import type { Context } from './context.js'
+import { isDatabaseDown } from './db/database.js'
+import { AppError } from './errors.js'
+import { handleErrors } from './middleware/handle-errors.js'
+import { requestId } from './middleware/request-id.js'
+import { requestLog } from './middleware/request-log.js'
+import { apiRoutes } from './routes/api.js'
+import { healthRoutes } from './routes/health.js'
+import { internalRoutes } from './routes/internal.js'
+
+/** Small files of each kind for trying out send-media without the internet; served in sandbox mode only. */
+const SAMPLES = fileURLToPath(new URL('../samples/', import.meta.url))
+
+export function buildApp(ctx: Context): express.Express {
+  const app = express()
+  app.disable('x-powered-by')
+  app.set('trust proxy', ctx.config.http.trust_proxy)
+  app.set('etag', false)
+  app.use(requestId())
+  app.use(healthRoutes(ctx))
+  app.use(requestLog(ctx.log, ctx.requestLog))
+  app.use('/internal', internalRoutes(ctx))
+  app.use(helmet())
+  if (ctx.config.sandbox) app.use('/samples', express.static(SAMPLES, { index: false, redirect: false }))
+  app.use(['/api/v1', '/api'], apiRoutes(ctx))
+  app.use(() => {
+    throw new AppError('not_found', 'There is no such address. docs/api.md lists them all.')
+  })
+  app.use(handleErrors(ctx.log, isDatabaseDown))
+  return app
+}

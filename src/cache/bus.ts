@@ -1,0 +1,47 @@
+import { EventEmitter } from 'node:events'
+import type { Redis } from './redis.js'
+
+/** What replicas tell each other. Every message is a hint: losing one costs latency, never data. */
+interface Hints {
+  /** Forget what is cached under this SHA-256 of an API key, or everything of this user. */
+  'auth.changed': { key_hash?: string; user_id?: number }
+  /** A number got a new QR code or status. */
+  'phone_number.changed': { id: number }
+  /** A message reached a state its caller may be waiting for. */
+  'message.changed': { id: number }
+  /** Deliveries became due. */
+  'deliveries.due': Record<string, never>
+  /** Lanes became due. */
+  'lanes.due': Record<string, never>
+}
+
+export type HintName = keyof Hints
+
+const CHANNEL = 'wsa:hints'
+
+/** Carries hints within this process and, with Redis, to the others. */
+export class Bus {
+  private readonly emitter = new EventEmitter().setMaxListeners(0)
+
+  constructor(private readonly redis?: Redis) {
+    redis?.onMessage(CHANNEL, (text) => this.receive(text))
+  }
+
+  tell<Name extends HintName>(name: Name, hint: Hints[Name]): void {
+    this.emitter.emit(name, hint)
+    this.redis?.publish(CHANNEL, JSON.stringify({ from: this.origin, name, hint }))
+  }
+
+  /** Answers the function that stops listening. */
+  on<Name extends HintName>(name: Name, listener: (hint: Hints[Name]) => void): () => void {
+    this.emitter.on(name, listener)
+    return () => this.emitter.off(name, listener)
+  }
+
+  private readonly origin = Math.random().toString(36).slice(2)
+
+  private receive(text: string) {
+    const { from, name, hint } = JSON.parse(text) as { from: string; name: HintName; hint: unknown }
+    if (from !== this.origin) this.emitter.emit(name, hint)
+  }
+}

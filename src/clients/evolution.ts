@@ -1,0 +1,167 @@
+import axios, { type AxiosInstance } from 'axios'
+import { Pool } from 'undici'
+
+/** An HTTP answer of the engine, whatever its status. */
+export interface EngineAnswer {
+  status: number
+  body: unknown
+}
+
+/** The engine gave no answer; `written` tells whether it may have received the request. */
+export class EngineUnreachable extends Error {
+  override name = 'EngineUnreachable'
+
+  constructor(
+    readonly code: string,
+    readonly written: boolean,
+  ) {
+    super(`The engine gave no answer (${code}).`)
+  }
+}
+
+export interface EngineWebhook {
+  url: string
+  headers: Record<string, string>
+}
+
+/** The events a gateway needs; REMOVE_INSTANCE is left out because a delete would wait for its delivery. */
+const WEBHOOK_EVENTS = [
+  'QRCODE_UPDATED',
+  'CONNECTION_UPDATE',
+  'MESSAGES_UPSERT',
+  'MESSAGES_UPDATE',
+  'MESSAGES_EDITED',
+  'MESSAGES_DELETE',
+  'SEND_MESSAGE',
+  'STATUS_INSTANCE',
+  'LOGOUT_INSTANCE',
+]
+
+const NEVER_WRITTEN =
+  /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|UND_ERR_CONNECT_TIMEOUT|ERR_INVALID_URL)$/
+
+/**
+ * One Evolution server. Control calls go through axios; sends, the hot path, through undici (docs/adr/0005).
+ * Answers are returned whatever their status; only a missing answer throws, as EngineUnreachable.
+ */
+export class EvolutionClient {
+  private readonly control: AxiosInstance
+  private readonly sends: Pool
+
+  constructor(
+    readonly name: string,
+    readonly url: string,
+    private readonly options: { api_key: string; send_timeout_seconds: number },
+  ) {
+    this.control = axios.create({
+      baseURL: url,
+      headers: { apikey: options.api_key },
+      timeout: 30_000,
+      validateStatus: () => true,
+      maxRedirects: 0,
+      proxy: false,
+      maxContentLength: 100 * 1024 * 1024,
+    })
+    this.sends = new Pool(url, {
+      connections: 64,
+      connectTimeout: 5_000,
+      // Evolution closes an idle connection after 5 s; a request written into that moment would be ambiguous.
+      keepAliveTimeout: 3_000,
+      keepAliveMaxTimeout: 3_000,
+      headersTimeout: options.send_timeout_seconds * 1000,
+      bodyTimeout: 30_000,
+    })
+  }
+
+  createInstance(engineName: string, webhook: EngineWebhook, settings: { receive_groups: boolean }) {
+    return this.call('POST', '/instance/create', {
+      instanceName: engineName,
+      integration: 'WHATSAPP-BAILEYS',
+      qrcode: false,
+      groupsIgnore: !settings.receive_groups,
+      rejectCall: false,
+      alwaysOnline: false,
+      readMessages: false,
+      readStatus: false,
+      syncFullHistory: false,
+      webhook: { ...webhook, byEvents: false, base64: false, events: WEBHOOK_EVENTS },
+    })
+  }
+
+  /** Opens a socket: once per wish of the user, never to poll. */
+  connect(engineName: string, phoneNumber?: string) {
+    return this.call(
+      'GET',
+      path('/instance/connect', engineName),
+      undefined,
+      phoneNumber ? { number: phoneNumber } : {},
+    )
+  }
+
+  connectionState(engineName: string, timeoutMs = 10_000) {
+    return this.call('GET', path('/instance/connectionState', engineName), undefined, undefined, timeoutMs)
+  }
+
+  setWebhook(engineName: string, webhook: EngineWebhook & { enabled: boolean }) {
+    return this.call('POST', path('/webhook/set', engineName), {
+      webhook: { ...webhook, byEvents: false, base64: false, events: webhook.enabled ? WEBHOOK_EVENTS : [] },
+    })
+  }
+
+  deleteInstance(engineName: string) {
+    return this.call('DELETE', path('/instance/delete', engineName))
+  }
+
+  verifyKey(timeoutMs = 5_000) {
+    return this.call('POST', '/verify-creds', {}, undefined, timeoutMs)
+  }
+
+  /** Sends through one route of /message; the answer may take as long as `send_timeout_seconds`. */
+  async send(route: string, engineName: string, body: Record<string, unknown>): Promise<EngineAnswer> {
+    try {
+      const { statusCode, body: stream } = await this.sends.request({
+        method: 'POST',
+        path: path(`/message/${route}`, engineName),
+        headers: { apikey: this.options.api_key, 'content-type': 'application/json', accept: 'application/json' },
+        body: JSON.stringify(body),
+      })
+      return { status: statusCode, body: parse(await stream.text()) }
+    } catch (err) {
+      throw unreachable(err)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.sends.destroy()
+  }
+
+  private async call(
+    method: string,
+    route: string,
+    data?: unknown,
+    params?: Record<string, string>,
+    timeout?: number,
+  ): Promise<EngineAnswer> {
+    try {
+      const response = await this.control.request<unknown>({ method, url: route, data, params, timeout })
+      return { status: response.status, body: response.data }
+    } catch (err) {
+      throw unreachable(err)
+    }
+  }
+}
+
+const path = (route: string, engineName: string) => `${route}/${encodeURIComponent(engineName)}`
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+function unreachable(err: unknown): EngineUnreachable {
+  const code = err instanceof Error && 'code' in err && typeof err.code === 'string' ? err.code : 'UNKNOWN'
+  return new EngineUnreachable(code, !NEVER_WRITTEN.test(code))
+}

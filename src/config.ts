@@ -1,0 +1,213 @@
+import { z } from 'zod'
+
+const PLAN_TYPES = ['starter', 'business', 'enterprise'] as const
+
+const list = (text: string) =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '')
+
+const whole = (min: number, max: number) => z.coerce.number().int().min(min).max(max)
+const httpUrl = z.url({ protocol: /^https?$/, error: 'must be a URL that begins with http:// or https://' })
+
+/** `name=http://host:port` or a bare URL, which is then named after its host. */
+const EngineServer = z.string().transform((entry, ctx) => {
+  const named = /^([A-Za-z0-9][A-Za-z0-9._-]{0,62})=(.+)$/.exec(entry)
+  const url = URL.parse(named?.[2] ?? entry)
+  if (!url || !/^https?:$/.test(url.protocol)) {
+    ctx.addIssue(`"${entry}" is not a URL; write http://host:port or name=http://host:port, separated by commas`)
+    return z.NEVER
+  }
+  const host = url.port === '' || url.port === '8080' ? url.hostname : `${url.hostname}:${url.port}`
+  return { name: named?.[1] ?? host, url: url.href.replace(/\/+$/, '') }
+})
+
+/** Every setting, in the order of .env.example; a test keeps the two equal. */
+const Environment = z.object({
+  DB_PASSWORD: z.string().optional(),
+  EVOLUTION_API_KEY: z.string().optional(),
+  JWT_SECRET: z.string().optional(),
+  SERVER_URL: httpUrl.optional(),
+
+  HOST: z.string().default('127.0.0.1'),
+  PORT: whole(0, 65_535).default(3000),
+  ROLE: z.enum(['all', 'api', 'worker']).default('all'),
+  TRUST_PROXY: whole(0, 10).default(0),
+  LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+
+  DB_HOST: z.string().optional(),
+  DB_PORT: whole(1, 65_535).default(5432),
+  DB_USER: z.string().default('postgres'),
+  DB_NAME: z.string().default('evolution'),
+  DB_POOL_MAX: whole(2, 200).default(12),
+  REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'must be a URL that begins with redis:// or rediss://' }).optional(),
+
+  EVOLUTION_SERVERS: z.string().transform(list).pipe(z.array(EngineServer).min(1)).optional(),
+  INGRESS_URL: httpUrl.optional(),
+  INGRESS_ALLOW_CIDR: z.string().transform(list).default([]),
+  ENGINE_SEND_TIMEOUT_SECONDS: whole(5, 600).default(75),
+  SERVER_CONCURRENCY: whole(1, 64).default(6),
+  SANDBOX: z.stringbool().default(false),
+  DATA_DIR: z.string().optional(),
+
+  REGISTRATION: z.enum(['open', 'closed']).default('open'),
+  SELF_SERVICE_PLANS: z
+    .string()
+    .transform(list)
+    .pipe(z.array(z.enum(PLAN_TYPES)).min(1))
+    .default([...PLAN_TYPES]),
+  DEFAULT_COUNTRY: z
+    .string()
+    .regex(/^[A-Z]{2}$/, 'must be a two-letter country code in capitals, such as ID')
+    .default('ID'),
+  DEFAULT_TIME_ZONE: z
+    .string()
+    .refine(isTimeZone, 'must be a time zone of the IANA list, such as Asia/Jakarta')
+    .default('Asia/Jakarta'),
+
+  SEND_GAP_SECONDS: z.coerce.number().min(0).max(3600).default(1),
+  MESSAGE_TTL_SECONDS: whole(10, 7 * 86_400).default(86_400),
+  MEDIA_MAX_MB: whole(1, 64).default(16),
+  MEDIA_PRIVATE_TARGETS: z.string().transform(list).default([]),
+  WEBHOOK_PRIVATE_TARGETS: z.string().transform(list).default([]),
+
+  RATE_LIMIT_PER_MINUTE: whole(1, 1_000_000).default(1200),
+  RATE_LIMIT_AUTH_PER_MINUTE: whole(1, 1_000_000).default(60),
+  REQUEST_LOG_DAYS: whole(1, 3650).default(30),
+})
+
+export const environmentKeys = Object.keys(Environment.shape)
+
+type Env = z.output<typeof Environment>
+
+/** Raised with every mistake of the environment in one text that says what to do. */
+export class ConfigError extends Error {
+  override name = 'ConfigError'
+
+  constructor(readonly problems: string[]) {
+    super(
+      `The settings are not usable:\n${problems.map((problem) => `  - ${problem}`).join('\n')}\nEach setting is explained in .env.example.`,
+    )
+  }
+}
+
+export type Config = ReturnType<typeof readConfig>
+export type EngineServerConfig = z.output<typeof EngineServer>
+
+/** Reads the environment once, at the edge of the process; empty values count as absent. Throws ConfigError. */
+export function readConfig(environment: Record<string, string | undefined>) {
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value?.trim()))
+  const result = Environment.safeParse(given)
+  if (!result.success) throw new ConfigError(result.error.issues.map(asProblem))
+  const env = result.data
+  const loopback = isLoopback(env.HOST)
+  const { problems, warnings } = checkSecrets(env, loopback)
+  problems.push(...checkEngine(env))
+  if (problems.length > 0) throw new ConfigError(problems)
+  if (!loopback && env.REGISTRATION === 'open' && env.SELF_SERVICE_PLANS.some((plan) => plan !== 'starter')) {
+    warnings.push('Anybody may register with a paid plan: set SELF_SERVICE_PLANS=starter or REGISTRATION=closed.')
+  }
+  return { ...shape(env), warnings }
+}
+
+function shape(env: Env) {
+  const own = `http://localhost:${env.PORT}`
+  return {
+    role: env.ROLE,
+    http: {
+      host: env.HOST,
+      port: env.PORT,
+      trust_proxy: env.TRUST_PROXY,
+      public_url: (env.SERVER_URL ?? own).replace(/\/+$/, ''),
+    },
+    log: { level: env.LOG_LEVEL },
+    database: {
+      host: env.DB_HOST ?? 'localhost',
+      port: env.DB_PORT,
+      user: env.DB_USER,
+      password: env.DB_PASSWORD ?? '',
+      name: env.DB_NAME,
+      pool_max: env.DB_POOL_MAX,
+    },
+    redis: { url: env.REDIS_URL },
+    engine: {
+      api_key: env.EVOLUTION_API_KEY ?? '',
+      servers: env.EVOLUTION_SERVERS ?? defaultServers(),
+      ingress_url: (env.INGRESS_URL ?? `http://127.0.0.1:${env.PORT}`).replace(/\/+$/, ''),
+      ingress_allow_cidr: env.INGRESS_ALLOW_CIDR,
+      send_timeout_seconds: env.ENGINE_SEND_TIMEOUT_SECONDS,
+      server_concurrency: env.SERVER_CONCURRENCY,
+    },
+    sandbox: env.SANDBOX,
+    auth: { jwt_secret: env.JWT_SECRET ?? '' },
+    users: {
+      registration: env.REGISTRATION,
+      self_service_plans: env.SELF_SERVICE_PLANS as readonly string[],
+      default_time_zone: env.DEFAULT_TIME_ZONE,
+      default_country: env.DEFAULT_COUNTRY,
+    },
+    messages: { gap_seconds: env.SEND_GAP_SECONDS, ttl_seconds: env.MESSAGE_TTL_SECONDS },
+    media: { max_bytes: env.MEDIA_MAX_MB * 1024 * 1024, private_targets: env.MEDIA_PRIVATE_TARGETS },
+    webhooks: { private_targets: env.WEBHOOK_PRIVATE_TARGETS },
+    rate_limits: { per_minute: env.RATE_LIMIT_PER_MINUTE, auth_per_minute: env.RATE_LIMIT_AUTH_PER_MINUTE },
+    retention: { request_log_days: env.REQUEST_LOG_DAYS },
+  }
+}
+
+/** The pair of the specification's docker-compose.yml. */
+function defaultServers(): EngineServerConfig[] {
+  return [1, 2].map((n) => ({ name: `evolution-api-${n}`, url: `http://evolution-api-${n}:8080` }))
+}
+
+const HOW_TO = 'make one with: openssl rand -hex 32'
+
+/** A secret that strangers can guess is refused where strangers can reach us, and only warned about on loopback. */
+function checkSecrets(env: Env, loopback: boolean) {
+  const problems: string[] = []
+  const warnings: string[] = []
+  const secrets = { DB_PASSWORD: 8, EVOLUTION_API_KEY: 20, JWT_SECRET: 32 }
+  for (const [name, length] of Object.entries(secrets)) {
+    const fault = faultOf(env[name as keyof typeof secrets], length)
+    if (!fault) continue
+    if (loopback && (fault !== 'is missing' || name === 'DB_PASSWORD')) warnings.push(`${name} ${fault}; ${HOW_TO}`)
+    else problems.push(`${name} ${fault}; ${HOW_TO}`)
+  }
+  if (!env.SERVER_URL && !loopback)
+    problems.push('SERVER_URL is missing; set it to the address your users call, such as https://api.example.com')
+  return { problems, warnings }
+}
+
+function faultOf(secret: string | undefined, length: number): string | undefined {
+  if (!secret) return 'is missing'
+  if (/your|example|change.?me|password.?here|^postgres$|^secret$/i.test(secret))
+    return 'is an example that everybody knows'
+  if (secret.length < length) return `is shorter than ${length} characters`
+  return undefined
+}
+
+function checkEngine(env: Env): string[] {
+  const problems: string[] = []
+  if (env.DB_HOST && !env.EVOLUTION_SERVERS && !env.EVOLUTION_API_KEY)
+    problems.push('EVOLUTION_SERVERS is missing; list your Evolution servers, or set SANDBOX=true to try without any')
+  const names = env.EVOLUTION_SERVERS?.map((server) => server.name) ?? []
+  if (new Set(names).size < names.length) problems.push('EVOLUTION_SERVERS names one server twice')
+  return problems
+}
+
+function asProblem(issue: z.core.$ZodIssue): string {
+  return `${issue.path.join('.')}: ${issue.message}`
+}
+
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\./.test(host)
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name })
+    return true
+  } catch {
+    return false
+  }
+}

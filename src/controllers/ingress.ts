@@ -1,0 +1,38 @@
+import { timingSafeEqual } from 'node:crypto'
+import type { Request, Response } from 'express'
+import { unauthorized } from '../errors.js'
+import { INGRESS_HEADER, ingressSecret } from '../services/instances.js'
+import type { IngressService } from '../services/ingress.js'
+
+const MAX_BYTES = 5 * 1024 * 1024
+
+export function ingressController(service: IngressService, options: { api_key: string }) {
+  return {
+    /** 200 only after the commit, and never a 4xx for a genuine event: the engine would drop it. */
+    receive: async (req: Request<{ engine_name: string }>, res: Response) => {
+      const { engine_name } = req.params
+      if (!isGenuine(req.get(INGRESS_HEADER) ?? '', ingressSecret(options.api_key, engine_name)))
+        throw unauthorized('This address is for the WhatsApp engine only.')
+      const { body, size } = await readUpTo(req, MAX_BYTES)
+      if (size > MAX_BYTES) await service.receiveOversize(engine_name, body, size)
+      else await service.receive(engine_name, body)
+      res.json({ success: true })
+    },
+  }
+}
+
+function isGenuine(given: string, expected: string): boolean {
+  const [a, b] = [Buffer.from(given), Buffer.from(expected)]
+  return a.length === b.length && timingSafeEqual(a, b)
+}
+
+/** Keeps the beginning and counts the rest, so that an oversize event leaves its trace without filling the memory. */
+async function readUpTo(req: Request, limit: number): Promise<{ body: Buffer; size: number }> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of req as AsyncIterable<Buffer>) {
+    if (size <= limit) chunks.push(chunk)
+    size += chunk.length
+  }
+  return { body: Buffer.concat(chunks), size }
+}

@@ -1,0 +1,39 @@
+import { z } from 'zod'
+import { invalidRequest } from '../errors.js'
+import { toStorable } from '../services/sanitize.js'
+
+/** Express 5 makes req.query read-only, so input is parsed to a value rather than written back. */
+export function parse<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
+  if (toStorable(input) !== input)
+    throw invalidRequest(
+      'The request holds something that cannot be stored: a NUL character, half a surrogate pair, or too many levels.',
+    )
+  const result = schema.safeParse(input ?? {})
+  if (result.success) return result.data
+  const details = result.error.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message }))
+  throw invalidRequest(`The request is not valid. ${details.map(sentence).join(' ')}`, details)
+}
+
+const sentence = ({ path, message }: { path: string; message: string }) => `${path || 'body'}: ${message}.`
+
+export const Id = z.object({ id: z.coerce.number('must be a number').int().positive().max(Number.MAX_SAFE_INTEGER) })
+
+/** `limit` and an opaque `cursor`; the controller gets the id to begin before. */
+export const Page = z.object({
+  limit: z.coerce.number().int().min(1).max(200).default(100),
+  cursor: z
+    .string()
+    .optional()
+    .transform((cursor, ctx) => {
+      if (cursor === undefined) return undefined
+      const id = Number(Buffer.from(cursor, 'base64url').toString())
+      if (Number.isSafeInteger(id) && id > 0) return id
+      ctx.addIssue('is not a cursor of this list; use next_cursor of the page before')
+      return z.NEVER
+    }),
+})
+
+/** `undefined` when the page was not full: there is no next one. */
+export function nextCursor(rows: { id: number }[], limit: number): string | null {
+  return rows.length < limit ? null : Buffer.from(String(rows.at(-1)!.id)).toString('base64url')
+}

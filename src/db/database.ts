@@ -1,0 +1,105 @@
+import pg from 'pg'
+
+/** What a query module needs: the pool and a transaction both have it. */
+export interface Queryable {
+  query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<pg.QueryResult<Row>>
+}
+
+export interface DatabaseAddress {
+  host: string
+  port: number
+  user: string
+  password: string
+  name: string
+}
+
+const DATE = 1082
+const NUMERIC = 1700
+pg.types.setTypeParser(pg.types.builtins.INT8, Number)
+pg.types.setTypeParser(NUMERIC, Number)
+pg.types.setTypeParser(DATE, (text) => text) // a day has no time zone: a Date would give it one
+
+const DEADLOCK = '40P01'
+const SERIALIZATION = '40001'
+
+export class Database implements Queryable {
+  private constructor(private readonly pool: pg.Pool) {}
+
+  static connect(address: DatabaseAddress & { pool_max?: number }): Database {
+    const pool = new pg.Pool({
+      host: address.host,
+      port: address.port,
+      user: address.user,
+      password: address.password,
+      database: address.name,
+      max: address.pool_max ?? 12,
+      connectionTimeoutMillis: 5_000,
+      keepAlive: true,
+      application_name: 'whatsapp-saas-api',
+      statement_timeout: 30_000,
+      idle_in_transaction_session_timeout: 30_000,
+    })
+    // A connection may die while nobody is using it; without these listeners that kills the process.
+    pool.on('error', () => {})
+    pool.on('connect', (client) => client.on('error', () => {}))
+    return new Database(pool)
+  }
+
+  query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]) {
+    return this.pool.query<Row>(text, values)
+  }
+
+  /** Runs `work` in a transaction; two that lock each other out are run again, at most three times. */
+  async transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.once(work)
+      } catch (err) {
+        if (attempt >= 3 || !isRetryable(err)) throw err
+      }
+    }
+  }
+
+  private async once<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
+    const client = await this.pool.connect()
+    let broken: Error | undefined
+    try {
+      await client.query('begin')
+      const result = await work(client)
+      await client.query('commit')
+      return result
+    } catch (err) {
+      await client.query('rollback').catch((rollbackError: Error) => (broken = rollbackError))
+      throw err
+    } finally {
+      client.release(broken)
+    }
+  }
+
+  close(): Promise<void> {
+    return this.pool.end()
+  }
+}
+
+/** Turns one named constraint into the error the caller should see; everything else passes through. */
+export function onConstraint(constraint: string, toError: () => Error) {
+  return (err: unknown): never => {
+    if (err instanceof pg.DatabaseError && err.constraint === constraint) throw toError()
+    throw err
+  }
+}
+
+function isRetryable(err: unknown): boolean {
+  return err instanceof pg.DatabaseError && (err.code === DEADLOCK || err.code === SERIALIZATION)
+}
+
+/** True when the database could not be reached or was shutting down: the caller may try again later. */
+export function isDatabaseDown(err: unknown): boolean {
+  if (!(err instanceof Error)) return false
+  const code = 'code' in err ? String(err.code) : ''
+  if (/^(ECONNREFUSED|ECONNRESET|ENOTFOUND|EPIPE|ETIMEDOUT|EAI_AGAIN|EHOSTUNREACH)$/.test(code)) return 'syscall' in err
+  if (/^(08|57P|53)/.test(code)) return true
+  return /^Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/.test(
+    err.message,
+  )
+}

@@ -1,0 +1,57 @@
+import pg from 'pg'
+
+/**
+ * Collects rows that arrive while a batch is being written and writes them together, so that many callers share one
+ * commit. Idle, a row is written at once: a lone caller waits for nobody.
+ */
+export class GroupCommit<Row, Result> {
+  private waiting: { row: Row; resolve: (result: Result) => void; reject: (err: unknown) => void }[] = []
+  private writers = 0
+
+  /**
+   * `write` gets up to `max_rows` rows and answers with one result per row, in their order; an Error among the
+   * results rejects only its own row.
+   */
+  constructor(
+    private readonly write: (rows: Row[]) => Promise<(Result | Error)[]>,
+    private readonly options: { max_rows?: number; writers?: number } = {},
+  ) {}
+
+  add(row: Row): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ row, resolve, reject })
+      this.flush()
+    })
+  }
+
+  /** Rows that wait for a writer: the measure of overload. */
+  get depth(): number {
+    return this.waiting.length
+  }
+
+  private flush() {
+    if (this.waiting.length === 0 || this.writers >= (this.options.writers ?? 1)) return
+    const batch = this.waiting.splice(0, this.options.max_rows ?? 256)
+    this.writers++
+    void this.settle(batch).finally(() => {
+      this.writers--
+      this.flush()
+    })
+  }
+
+  private async settle(batch: typeof this.waiting) {
+    try {
+      const results = await this.write(batch.map(({ row }) => row))
+      batch.forEach(({ resolve, reject }, i) => {
+        const result = results[i]!
+        if (result instanceof Error) reject(result)
+        else resolve(result)
+      })
+    } catch (err) {
+      // One bad row must not fail its neighbours: each gets its own try. Only where the server said no: after a lost
+      // connection the commit may have happened, and writing again would double it.
+      if (batch.length > 1 && err instanceof pg.DatabaseError) for (const entry of batch) await this.settle([entry])
+      else for (const { reject } of batch) reject(err)
+    }
+  }
+}

@@ -1,0 +1,30 @@
+import type { Queryable } from './database.js'
+
+/** Remembers the keys of events; answers which of them were new. */
+export async function rememberKeys(tx: Queryable, keys: Buffer[]): Promise<Set<string>> {
+  const { rows } = await tx.query<{ key: Buffer }>(
+    `insert into ingress_keys (key) select k from unnest($1::bytea[]) k order by k on conflict do nothing returning key`,
+    [keys],
+  )
+  return new Set(rows.map((row) => row.key.toString('hex')))
+}
+
+export interface Unprocessed {
+  engine_name: string
+  reason: string
+  size: number
+  body: string | null
+}
+
+export async function insertUnprocessed(db: Queryable, event: Unprocessed): Promise<void> {
+  await db.query('insert into unprocessed_events (engine_name, reason, size, body) values ($1, $2, $3, $4)', [
+    event.engine_name,
+    event.reason,
+    event.size,
+    event.body,
+  ])
+}
+
+export async function deleteKeysBefore(db: Queryable, days: number): Promise<void> {
+  await db.query('delete from ingress_keys where created_at < now() - make_interval(days => $1)', [days])
+}

@@ -1,0 +1,132 @@
+import type { Queryable } from './database.js'
+
+export interface Lane {
+  phone_number_id: number
+  in_flight: number | null
+  ready_at: Date
+  due_at: Date | null
+  blocked_reason: string | null
+  paused: boolean
+  closed: boolean
+}
+
+/** Locks lanes in id order, the order everybody uses. */
+export async function lock(tx: Queryable, phoneNumberIds: number[]): Promise<Lane[]> {
+  const { rows } = await tx.query<Lane>(
+    `select phone_number_id, in_flight, ready_at, due_at, blocked_reason, paused, closed
+       from lanes where phone_number_id = any($1::bigint[])
+      order by phone_number_id for update`,
+    [phoneNumberIds],
+  )
+  return rows
+}
+
+/** Writes what entered the lanes: a message in flight, or only something to look for. */
+export async function enter(
+  tx: Queryable,
+  entries: { phone_number_id: number; in_flight: number | null; queued: boolean }[],
+): Promise<void> {
+  if (entries.length === 0) return
+  await tx.query(
+    `update lanes l
+        set in_flight = coalesce(e.in_flight, l.in_flight),
+            due_at = case when e.queued then coalesce(l.due_at, now()) else l.due_at end
+       from unnest($1::bigint[], $2::bigint[], $3::boolean[]) as e (phone_number_id, in_flight, queued)
+      where l.phone_number_id = e.phone_number_id`,
+    [entries.map((e) => e.phone_number_id), entries.map((e) => e.in_flight), entries.map((e) => e.queued)],
+  )
+}
+
+export interface Release {
+  phone_number_id: number
+  message_id: number
+  /** Seconds until the next message may start. */
+  gap_seconds: number
+  /** Why the lane must wait; null: the send got through to WhatsApp's side and the lane flows. */
+  blocked_reason: string | null
+}
+
+/** Back-off after sends that did not get through: 1, 2, 5, 10, 30, then 60 s. */
+const backoff = `(array[1, 2, 5, 10, 30, 60])[least(l.failures + 1, 6)]`
+
+/** Frees lanes whose message is settled; answers those that may take their next one now. */
+export async function release(tx: Queryable, releases: Release[]): Promise<Lane[]> {
+  const { rows } = await tx.query<Lane>(
+    `update lanes l
+        set in_flight = null, ready_at = now() + make_interval(secs => r.gap_seconds),
+            blocked_reason = r.blocked_reason,
+            blocked_since = case when r.blocked_reason is null then null else coalesce(l.blocked_since, now()) end,
+            failures = case when r.blocked_reason is null then 0 else l.failures + 1 end,
+            due_at = case when r.blocked_reason is null then now()
+                          else now() + make_interval(secs => ${backoff}) end
+       from unnest($1::bigint[], $2::bigint[], $3::double precision[], $4::text[])
+            as r (phone_number_id, message_id, gap_seconds, blocked_reason)
+      where l.phone_number_id = r.phone_number_id and l.in_flight = r.message_id
+     returning l.phone_number_id, l.in_flight, l.ready_at, l.due_at, l.blocked_reason, l.paused, l.closed`,
+    [
+      releases.map((r) => r.phone_number_id),
+      releases.map((r) => r.message_id),
+      releases.map((r) => r.gap_seconds),
+      releases.map((r) => r.blocked_reason),
+    ],
+  )
+  return rows.filter((lane) => lane.blocked_reason === null && !lane.paused && !lane.closed)
+}
+
+/** Locks lanes whose time has come and that nobody else is looking at. */
+export async function lockDue(tx: Queryable, limit: number): Promise<Lane[]> {
+  const { rows } = await tx.query<Lane>(
+    `select phone_number_id, in_flight, ready_at, due_at, blocked_reason, paused, closed
+       from lanes
+      where in_flight is null and due_at <= now() and not paused and not closed
+      order by due_at limit $1 for update skip locked`,
+    [limit],
+  )
+  return rows
+}
+
+/** After a look into their queues: what is in flight now, and no more due time where nothing was found. */
+export async function setInFlight(
+  tx: Queryable,
+  lanes: { phone_number_id: number; in_flight: number | null }[],
+): Promise<void> {
+  if (lanes.length === 0) return
+  await tx.query(
+    `update lanes l
+        set in_flight = n.in_flight, due_at = case when n.in_flight is null then null else l.due_at end
+       from unnest($1::bigint[], $2::bigint[]) as n (phone_number_id, in_flight)
+      where l.phone_number_id = n.phone_number_id`,
+    [lanes.map((l) => l.phone_number_id), lanes.map((l) => l.in_flight)],
+  )
+}
+
+/** Blocks the lanes of numbers that lost their connection; nothing is due until they are back. */
+export async function block(tx: Queryable, phoneNumberIds: number[], reason: string): Promise<void> {
+  if (phoneNumberIds.length === 0) return
+  await tx.query(
+    `update lanes
+        set blocked_reason = $2, blocked_since = coalesce(blocked_since, now()), due_at = 'infinity'
+      where phone_number_id = any($1::bigint[])`,
+    [phoneNumberIds, reason],
+  )
+}
+
+/** Opens lanes again: what waits in them is looked for at once. */
+export async function unblock(tx: Queryable, phoneNumberIds: number[]): Promise<void> {
+  if (phoneNumberIds.length === 0) return
+  await tx.query(
+    `update lanes set blocked_reason = null, blocked_since = null, failures = 0, due_at = now()
+      where phone_number_id = any($1::bigint[])`,
+    [phoneNumberIds],
+  )
+}
+
+/** Frees the lanes that held messages of dead processes. */
+export async function releaseAbandoned(tx: Queryable, messageIds: number[]): Promise<void> {
+  if (messageIds.length === 0) return
+  await tx.query('update lanes set in_flight = null, due_at = now() where in_flight = any($1::bigint[])', [messageIds])
+}
+
+export async function close(tx: Queryable, phoneNumberId: number): Promise<void> {
+  await tx.query('update lanes set closed = true, due_at = null where phone_number_id = $1', [phoneNumberId])
+}

@@ -1,0 +1,252 @@
+import type { Queryable } from './database.js'
+
+export type Status = 'created' | 'connecting' | 'qr_ready' | 'connected' | 'disconnected'
+
+export interface PhoneNumber {
+  id: number
+  user_id: number
+  server_instance: string
+  instance_name: string
+  engine_generation: number
+  token: string
+  phone_number: string | null
+  display_name: string
+  status: Status
+  status_reason: string | null
+  status_changed_at: Date
+  reconnecting_since: Date | null
+  restriction: unknown
+  qr_code: string | null
+  qr_expires_at: Date | null
+  webhook_url: string | null
+  metadata: Record<string, unknown>
+  receive_groups: boolean
+  first_connected_at: Date | null
+  last_event_at: Date | null
+  created_at: Date
+}
+
+export type NewPhoneNumber = Pick<
+  PhoneNumber,
+  'user_id' | 'server_instance' | 'instance_name' | 'token' | 'display_name' | 'metadata' | 'receive_groups'
+>
+
+const names = [
+  'id',
+  'user_id',
+  'server_instance',
+  'instance_name',
+  'engine_generation',
+  'token',
+  'phone_number',
+  'display_name',
+  'status',
+  'status_reason',
+  'status_changed_at',
+  'reconnecting_since',
+  'restriction',
+  'qr_code',
+  'qr_expires_at',
+  'webhook_url',
+  'metadata',
+  'receive_groups',
+  'first_connected_at',
+  'last_event_at',
+  'created_at',
+]
+const columns = names.join(', ')
+
+/** Stores the number together with its empty lane. */
+export async function insert(tx: Queryable, phone: NewPhoneNumber): Promise<PhoneNumber> {
+  const { rows } = await tx.query<PhoneNumber>(
+    `insert into phone_numbers (user_id, server_instance, instance_name, token, display_name, metadata, receive_groups)
+     values ($1, $2, $3, $4, $5, $6, $7)
+     returning ${columns}`,
+    [
+      phone.user_id,
+      phone.server_instance,
+      phone.instance_name,
+      phone.token,
+      phone.display_name,
+      phone.metadata,
+      phone.receive_groups,
+    ],
+  )
+  await tx.query('insert into lanes (phone_number_id) values ($1)', [rows[0]!.id])
+  return rows[0]!
+}
+
+export async function countOwned(db: Queryable, userId: number): Promise<number> {
+  const { rows } = await db.query<{ count: number }>(
+    'select count(*) as count from phone_numbers where user_id = $1 and deleted_at is null',
+    [userId],
+  )
+  return rows[0]!.count
+}
+
+export async function findOwned(db: Queryable, userId: number, id: number): Promise<PhoneNumber | undefined> {
+  const { rows } = await db.query<PhoneNumber>(
+    `select ${columns} from phone_numbers where user_id = $1 and id = $2 and deleted_at is null`,
+    [userId, id],
+  )
+  return rows[0]
+}
+
+export async function findByToken(db: Queryable, userId: number, token: string): Promise<PhoneNumber | undefined> {
+  const { rows } = await db.query<PhoneNumber>(
+    `select ${columns} from phone_numbers where token = $2 and user_id = $1 and deleted_at is null`,
+    [userId, token],
+  )
+  return rows[0]
+}
+
+/** The user's connected numbers, the one that has been idle longest first: `from: "auto"` takes the first. */
+export async function listConnected(db: Queryable, userId: number): Promise<PhoneNumber[]> {
+  const { rows } = await db.query<PhoneNumber>(
+    `select ${columns} from phone_numbers
+      where user_id = $1 and deleted_at is null and status = 'connected' order by id`,
+    [userId],
+  )
+  return rows
+}
+
+export async function listOwned(
+  db: Queryable,
+  userId: number,
+  page: { before?: number; limit: number },
+): Promise<PhoneNumber[]> {
+  const { rows } = await db.query<PhoneNumber>(
+    `select ${columns} from phone_numbers
+      where user_id = $1 and deleted_at is null and id < $2
+      order by id desc limit $3`,
+    [userId, page.before ?? Number.MAX_SAFE_INTEGER, page.limit],
+  )
+  return rows
+}
+
+export async function countByStatus(db: Queryable, userId: number): Promise<Record<string, number>> {
+  const { rows } = await db.query<{ status: string; count: number }>(
+    'select status, count(*) as count from phone_numbers where user_id = $1 and deleted_at is null group by status',
+    [userId],
+  )
+  return Object.fromEntries(rows.map((row) => [row.status, row.count]))
+}
+
+/** Deletes softly: statistics stay, the limit is free again, nothing may enter the lane any more. */
+export async function markDeleted(tx: Queryable, id: number): Promise<void> {
+  await tx.query('update phone_numbers set deleted_at = now(), qr_code = null, webhook_url = null where id = $1', [id])
+}
+
+/** Forgets a number that never came to be. */
+export async function remove(tx: Queryable, id: number): Promise<void> {
+  await tx.query('delete from phone_numbers where id = $1', [id])
+}
+
+/** The numbers behind engine names, locked in id order; deleted ones are left out. */
+export async function lockByInstances(tx: Queryable, instanceNames: string[]): Promise<(PhoneNumber & Zone)[]> {
+  if (instanceNames.length === 0) return []
+  const { rows } = await tx.query<PhoneNumber & Zone>(
+    `select ${names.map((name) => `p.${name}`).join(', ')}, u.time_zone
+       from phone_numbers p join users u on u.id = p.user_id
+      where p.instance_name = any($1::text[]) and p.deleted_at is null
+      order by p.id for no key update of p`,
+    [instanceNames],
+  )
+  return rows
+}
+
+export async function lock(tx: Queryable, id: number): Promise<(PhoneNumber & Zone) | undefined> {
+  const { rows } = await tx.query<PhoneNumber & Zone>(
+    `select ${names.map((name) => `p.${name}`).join(', ')}, u.time_zone
+       from phone_numbers p join users u on u.id = p.user_id
+      where p.id = $1 and p.deleted_at is null
+        for no key update of p`,
+    [id],
+  )
+  return rows[0]
+}
+
+/** Takes the right to open a socket for the number, for `seconds`; false when somebody else has it. */
+export async function claimLinking(db: Queryable, id: number, seconds: number): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `update phone_numbers set linking_until = now() + make_interval(secs => $2)
+      where id = $1 and deleted_at is null and (linking_until is null or linking_until < now())`,
+    [id, seconds],
+  )
+  return rowCount === 1
+}
+
+export async function releaseLinking(db: Queryable, id: number): Promise<void> {
+  await db.query('update phone_numbers set linking_until = null where id = $1', [id])
+}
+
+export async function moveToServer(db: Queryable, id: number, serverInstance: string): Promise<void> {
+  await db.query('update phone_numbers set server_instance = $2 where id = $1', [id, serverInstance])
+}
+
+/** Begins a new life of the instance on the engine: the old name may linger there. */
+export async function startGeneration(tx: Queryable, id: number): Promise<void> {
+  await tx.query(
+    `update phone_numbers
+        set engine_generation = engine_generation + 1, status = 'created', status_reason = null,
+            status_changed_at = now(), qr_code = null, qr_expires_at = null, reconnecting_since = null
+      where id = $1`,
+    [id],
+  )
+}
+
+/** What the engine's events move; everything else of a number has its own function. */
+export type EngineState = Pick<
+  PhoneNumber,
+  | 'status'
+  | 'status_reason'
+  | 'status_changed_at'
+  | 'reconnecting_since'
+  | 'phone_number'
+  | 'qr_code'
+  | 'qr_expires_at'
+  | 'first_connected_at'
+  | 'last_event_at'
+>
+
+export async function saveEngineStates(tx: Queryable, phones: (EngineState & { id: number })[]): Promise<void> {
+  if (phones.length === 0) return
+  await tx.query(
+    `update phone_numbers p
+        set status = n.status, status_reason = n.status_reason, status_changed_at = n.status_changed_at,
+            reconnecting_since = n.reconnecting_since, phone_number = n.phone_number, qr_code = n.qr_code,
+            qr_expires_at = n.qr_expires_at, first_connected_at = n.first_connected_at, last_event_at = n.last_event_at
+       from unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[],
+                   $8::timestamptz[], $9::timestamptz[], $10::timestamptz[])
+            as n (id, status, status_reason, status_changed_at, reconnecting_since, phone_number, qr_code,
+                  qr_expires_at, first_connected_at, last_event_at)
+      where p.id = n.id`,
+    [
+      phones.map((p) => p.id),
+      phones.map((p) => p.status),
+      phones.map((p) => p.status_reason),
+      phones.map((p) => p.status_changed_at),
+      phones.map((p) => p.reconnecting_since),
+      phones.map((p) => p.phone_number),
+      phones.map((p) => p.qr_code),
+      phones.map((p) => p.qr_expires_at),
+      phones.map((p) => p.first_connected_at),
+      phones.map((p) => p.last_event_at),
+    ],
+  )
+}
+
+export interface Zone {
+  time_zone: string
+}
+
+/** Numbers whose engine has been opening new sockets for longer than the grace. */
+export async function listStalled(db: Queryable, graceSeconds: number): Promise<number[]> {
+  const { rows } = await db.query<{ id: number }>(
+    `select id from phone_numbers
+      where reconnecting_since < now() - make_interval(secs => $1) and status = 'connected' and deleted_at is null
+      limit 500`,
+    [graceSeconds],
+  )
+  return rows.map((row) => row.id)
+}

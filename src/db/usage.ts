@@ -1,0 +1,117 @@
+import type { Queryable } from './database.js'
+
+export interface Charge {
+  user_id: number
+  day: string
+}
+
+const key = (charge: Charge) => `${charge.user_id} ${charge.day}`
+
+export interface Receipt {
+  paid: boolean
+  /** Messages left for the day, after this batch. */
+  remaining: number
+}
+
+/**
+ * Charges one message per row against its user's limit of the day. Answers which rows were paid, in their order; the
+ * limit is checked inside the statement, so two at once cannot pass it together.
+ */
+export async function spend(tx: Queryable, charges: Charge[]): Promise<Receipt[]> {
+  const counts = countBy(charges)
+  const paid = await add(tx, [...counts.values()])
+  for (const count of counts.values()) if (!paid.has(key(count))) paid.set(key(count), await addWhatFits(tx, count))
+  const left = new Map([...paid].map(([name, { n }]) => [name, n]))
+  return charges.map((charge) => {
+    const n = left.get(key(charge))!
+    left.set(key(charge), n - 1)
+    return { paid: n > 0, remaining: paid.get(key(charge))!.remaining }
+  })
+}
+
+interface Paid {
+  n: number
+  remaining: number
+}
+
+interface Count extends Charge {
+  n: number
+}
+
+function countBy(charges: Charge[]): Map<string, Count> {
+  const counts = new Map<string, Count>()
+  for (const charge of charges) {
+    const count = counts.get(key(charge))
+    if (count) count.n++
+    else counts.set(key(charge), { user_id: charge.user_id, day: charge.day, n: 1 })
+  }
+  return counts
+}
+
+/** All or nothing per user and day; answers how many were paid for each that had room. */
+async function add(tx: Queryable, counts: Count[]): Promise<Map<string, Paid>> {
+  const { rows } = await tx.query<Charge & { remaining: number }>(
+    `with charge as (
+       select * from unnest($1::bigint[], $2::date[], $3::integer[]) as c (user_id, day, n))
+     insert into daily_usage as d (user_id, day, used)
+     select c.user_id, c.day, c.n
+       from charge c join users u on u.id = c.user_id
+      where c.n <= u.max_messages_per_day
+      order by c.user_id, c.day
+         on conflict (user_id, day) do update set used = d.used + excluded.used
+      where d.used + excluded.used <= (select max_messages_per_day from users where id = d.user_id)
+     returning d.user_id, d.day,
+               (select max_messages_per_day from users where id = d.user_id) - d.used as remaining`,
+    [counts.map((c) => c.user_id), counts.map((c) => c.day), counts.map((c) => c.n)],
+  )
+  const byKey = new Map(counts.map((count) => [key(count), count.n]))
+  return new Map(rows.map((row) => [key(row), { n: byKey.get(key(row))!, remaining: row.remaining }]))
+}
+
+/** The last few of a day: as many as still fit. Another writer may take some in between, so it looks again. */
+async function addWhatFits(tx: Queryable, count: Count): Promise<Paid> {
+  for (;;) {
+    const { rows } = await tx.query<{ room: number }>(
+      `select u.max_messages_per_day - coalesce(d.used, 0) as room
+         from users u left join daily_usage d on d.user_id = u.id and d.day = $2
+        where u.id = $1`,
+      [count.user_id, count.day],
+    )
+    const n = Math.min(count.n, rows[0]?.room ?? 0)
+    if (n <= 0) return { n: 0, remaining: 0 }
+    const paid = (await add(tx, [{ ...count, n }])).get(key(count))
+    if (paid) return paid
+  }
+}
+
+/** Gives back what was charged for messages that will never go out. */
+export async function refund(tx: Queryable, charges: Charge[]): Promise<void> {
+  if (charges.length === 0) return
+  const counts = [...countBy(charges).values()]
+  await tx.query(
+    `with back as (
+       select * from unnest($1::bigint[], $2::date[], $3::integer[]) as b (user_id, day, n)),
+     locked as (
+       select d.user_id, d.day, b.n
+         from daily_usage d join back b on b.user_id = d.user_id and b.day = d.day
+        order by d.user_id, d.day for update of d)
+     update daily_usage d set used = greatest(0, d.used - locked.n)
+       from locked where d.user_id = locked.user_id and d.day = locked.day`,
+    [counts.map((c) => c.user_id), counts.map((c) => c.day), counts.map((c) => c.n)],
+  )
+}
+
+/** Taken before a lane's lock by whoever will refund: everybody locks usage first, lanes second. */
+export async function lockAll(tx: Queryable, userIds: number[]): Promise<void> {
+  await tx.query('select 1 from daily_usage where user_id = any($1::bigint[]) order by user_id, day for update', [
+    userIds,
+  ])
+}
+
+export async function usedOn(db: Queryable, userId: number, day: string): Promise<number> {
+  const { rows } = await db.query<{ used: number }>('select used from daily_usage where user_id = $1 and day = $2', [
+    userId,
+    day,
+  ])
+  return rows[0]?.used ?? 0
+}

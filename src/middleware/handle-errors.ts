@@ -1,0 +1,37 @@
+import type { ErrorRequestHandler } from 'express'
+import { AppError, invalidRequest, unavailable } from '../errors.js'
+import type { Logger } from '../logger.js'
+
+/** Turns every error into the one shape of an error answer; what was not foreseen is logged and told as 500. */
+export function handleErrors(log: Logger, isOutage: (err: unknown) => boolean): ErrorRequestHandler {
+  return (err: unknown, req, res, next) => {
+    if (res.headersSent) return next(err)
+    const error = asAppError(err, isOutage)
+    if (error.status >= 500)
+      log[error.code === 'internal_error' ? 'error' : 'warn']({ err, request_id: req.id }, error.message)
+    if (error.options.retry_after_seconds !== undefined)
+      res.set('Retry-After', String(error.options.retry_after_seconds))
+    const { code, message, options } = error
+    res
+      .status(error.status)
+      .json({ success: false, error: { code, message, details: options.details, request_id: req.id } })
+  }
+}
+
+function asAppError(err: unknown, isOutage: (err: unknown) => boolean): AppError {
+  if (err instanceof AppError) return err
+  if (isOutage(err)) return unavailable('The database does not answer. Try again in a few seconds.', err)
+  return asBodyError(err) ?? new AppError('internal_error', 'Something went wrong on our side.', { cause: err })
+}
+
+/** What Express's parsers throw carries a `type`; a wrong percent sign in the path is a plain URIError. */
+function asBodyError(err: unknown): AppError | undefined {
+  if (err instanceof URIError) return invalidRequest('The address is not valid: check its percent signs.')
+  const type = err instanceof Error && 'type' in err ? err.type : undefined
+  const status = err instanceof Error && 'status' in err ? err.status : undefined
+  if (type === 'entity.too.large') return new AppError('payload_too_large', 'The body is larger than this call takes.')
+  if (type === 'entity.parse.failed') return invalidRequest('The body is not valid JSON.')
+  if (typeof status === 'number' && status >= 400 && status < 500)
+    return invalidRequest('The request could not be read.')
+  return undefined
+}

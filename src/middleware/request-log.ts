@@ -1,0 +1,29 @@
+import type { Request, RequestHandler } from 'express'
+import type { Logger } from '../logger.js'
+import type { RequestLog } from '../services/request-log.js'
+
+/** One line and one row per request, both with the route's pattern instead of its path. */
+export function requestLog(log: Logger, rows: RequestLog): RequestHandler {
+  return (req, res, next) => {
+    const started = performance.now()
+    res.on('close', () => {
+      const entry = {
+        user_id: (req as Partial<Request>).user?.id ?? null,
+        endpoint: patternOf(req),
+        method: req.method,
+        ip_address: req.ip ?? null,
+        status_code: res.writableFinished ? res.statusCode : 499, // nginx's number for a caller who left
+        duration_ms: Math.round(performance.now() - started),
+        request_id: req.id,
+      }
+      log.info(entry, 'request')
+      if (entry.endpoint.startsWith('/api/')) rows.add({ ...entry, created_at: new Date() })
+    })
+    next()
+  }
+}
+
+function patternOf(req: Request): string {
+  const route = req.route as { path?: unknown } | undefined
+  return typeof route?.path === 'string' ? `${req.baseUrl}${route.path}`.replace(/(?<=.)\/$/, '') : 'unmatched'
+}

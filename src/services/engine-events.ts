@@ -1,0 +1,160 @@
+import type { MessageStatus } from '../db/messages.js'
+import { contentOf } from './engine-content.js'
+
+/** What one webhook of the engine means to us. */
+export type Fact =
+  | { kind: 'message'; message: EngineMessage }
+  | { kind: 'receipt'; whatsapp_id: string; status: 'sent' | 'delivered' | 'read' | 'failed' }
+  | { kind: 'edited'; whatsapp_id: string; chat: string; text: string | null }
+  | { kind: 'deleted'; whatsapp_id: string; chat: string }
+  | { kind: 'state'; state: 'open' | 'connecting' | 'closed'; reason: number | null; phone_number: string | null }
+  | { kind: 'qr'; image: string; pairing_code: string | null }
+  | { kind: 'qr_limit' }
+  | { kind: 'ignored' }
+
+export interface EngineMessage {
+  whatsapp_id: string
+  from_me: boolean
+  /** Digits when WhatsApp tells the phone number, else the lid; a group's address in groups. */
+  chat: string
+  lid: string | null
+  /** Who wrote it in a group. */
+  participant: string | null
+  sender_name: string | null
+  type: string
+  content: Record<string, unknown>
+  status: MessageStatus
+  sent_at: Date
+}
+
+type Json = Record<string, unknown>
+
+/** Translates the engine's `{ event, data }`. Throws only for a shape that cannot be understood. */
+export function translate(event: string, data: unknown): Fact {
+  switch (event.toLowerCase().replaceAll('_', '.')) {
+    case 'messages.upsert':
+      return message(object(data))
+    case 'messages.update':
+      return receipt(object(data))
+    case 'messages.edited':
+      return edited(object(data))
+    case 'messages.delete':
+      return deleted(object(data))
+    case 'connection.update':
+      return connection(object(data))
+    case 'status.instance':
+      return status(object(data))
+    case 'qrcode.updated':
+      return qr(object(data))
+    default:
+      return { kind: 'ignored' }
+  }
+}
+
+function message(data: Json): Fact {
+  const key = object(data.key)
+  const id = text(key.id)
+  const jid = text(key.remoteJid)
+  if (!id || !jid) throw new Error('messages.upsert without key.id or key.remoteJid')
+  if (jid.endsWith('@broadcast') || jid.endsWith('@newsletter')) return { kind: 'ignored' }
+  const from_me = key.fromMe === true
+  const seconds = Number(data.messageTimestamp)
+  return {
+    kind: 'message',
+    message: {
+      whatsapp_id: id,
+      from_me,
+      chat: address(text(key.remoteJidAlt) ?? jid),
+      lid: jid.endsWith('@lid') ? jid : null,
+      participant: participant(key),
+      sender_name: from_me ? null : text(data.pushName),
+      ...contentOf(text(data.messageType) ?? '', object(data.message), data.contextInfo),
+      status: from_me ? 'sent' : 'received',
+      sent_at: Number.isFinite(seconds) && seconds > 0 ? new Date(seconds * 1000) : new Date(),
+    },
+  }
+}
+
+function participant(key: Json): string | null {
+  const jid = text(key.participantAlt) ?? text(key.participant)
+  return jid ? address(jid) : null
+}
+
+/** `628…@s.whatsapp.net` becomes `628…`; groups and lids stay as they are, without a device suffix. */
+export function address(jid: string): string {
+  const [user = '', server = ''] = jid.split('@')
+  const bare = user.split(':')[0]!
+  return server === 's.whatsapp.net' || server === 'c.us' ? bare : `${bare}@${server}`
+}
+
+const RECEIPTS: Record<string, 'sent' | 'delivered' | 'read' | 'failed'> = {
+  SERVER_ACK: 'sent',
+  DELIVERY_ACK: 'delivered',
+  READ: 'read',
+  PLAYED: 'read',
+  ERROR: 'failed',
+}
+
+function receipt(data: Json): Fact {
+  const whatsapp_id = text(data.keyId)
+  const status = RECEIPTS[text(data.status) ?? '']
+  return whatsapp_id && status && data.fromMe !== false ? { kind: 'receipt', whatsapp_id, status } : { kind: 'ignored' }
+}
+
+function edited(data: Json): Fact {
+  const key = object(data.key)
+  const whatsapp_id = text(key.id)
+  const jid = text(key.remoteJid)
+  // A deletion for everyone comes twice, as a REVOKE here and as messages.delete: the latter is the one we keep.
+  if (!whatsapp_id || !jid || data.type === 'REVOKE') return { kind: 'ignored' }
+  const content = contentOf('', object(data.editedMessage), undefined).content
+  return { kind: 'edited', whatsapp_id, chat: address(text(key.remoteJidAlt) ?? jid), text: text(content.text) }
+}
+
+function deleted(data: Json): Fact {
+  const key = data.key === undefined ? data : object(data.key)
+  const whatsapp_id = text(key.id)
+  const jid = text(key.remoteJid)
+  if (!whatsapp_id || !jid) return { kind: 'ignored' }
+  return { kind: 'deleted', whatsapp_id, chat: address(text(key.remoteJidAlt) ?? jid) }
+}
+
+function connection(data: Json): Fact {
+  const reason = typeof data.statusReason === 'number' ? data.statusReason : null
+  const wuid = text(data.wuid)
+  const phone_number = wuid ? address(wuid) : null
+  switch (data.state) {
+    case 'open':
+      return { kind: 'state', state: 'open', reason, phone_number }
+    case 'connecting':
+      return { kind: 'state', state: 'connecting', reason, phone_number: null }
+    case 'close':
+      return { kind: 'state', state: 'closed', reason, phone_number: null }
+    case 'refused':
+      return { kind: 'qr_limit' }
+    default:
+      return { kind: 'ignored' }
+  }
+}
+
+function status(data: Json): Fact {
+  if (data.status !== 'closed') return { kind: 'ignored' }
+  const reason = Number(data.disconnectionReasonCode)
+  return { kind: 'state', state: 'closed', reason: Number.isFinite(reason) ? reason : null, phone_number: null }
+}
+
+function qr(data: Json): Fact {
+  if (data.qrcode === undefined) return { kind: 'qr_limit' }
+  const { base64, pairingCode } = object(data.qrcode)
+  if (typeof base64 !== 'string' || base64 === '') return { kind: 'ignored' }
+  return { kind: 'qr', image: base64, pairing_code: text(pairingCode) }
+}
+
+function object(value: unknown): Json {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json
+  throw new Error('an object was expected')
+}
+
+function text(value: unknown): string | null {
+  return typeof value === 'string' && value !== '' ? value : null
+}

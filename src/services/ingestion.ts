@@ -1,0 +1,189 @@
+import type { Bus } from '../cache/bus.js'
+import type { Database, Queryable } from '../db/database.js'
+import * as earlyReceipts from '../db/early-receipts.js'
+import * as events from '../db/events.js'
+import type { NewEvent } from '../db/events.js'
+import * as ingressRows from '../db/ingress.js'
+import * as lanes from '../db/lanes.js'
+import * as messages from '../db/messages.js'
+import * as phoneNumbers from '../db/phone-numbers.js'
+import type { PhoneNumber, Zone } from '../db/phone-numbers.js'
+import * as stats from '../db/stats.js'
+import { dayIn } from './days.js'
+import type { EngineMessage, Fact } from './engine-events.js'
+import { hasMedia } from './engine-payloads.js'
+import { statusEvent } from './message-view.js'
+import { type Transition, transition } from './number-state.js'
+import { publicEvent } from './public-events.js'
+
+export interface EngineEvent {
+  engine_name: string
+  key: Buffer
+  fact: Exclude<Fact, { kind: 'ignored' }>
+}
+
+type Phone = PhoneNumber & Zone
+type Told = EngineEvent & { phone: Phone; current: boolean }
+
+/**
+ * Writes what the engine told in one commit: number state, messages, statistics, events with their positions, and the
+ * deliveries owed for them. Repeats and unknown instances change nothing.
+ */
+export async function ingest(db: Database, bus: Bus, batch: EngineEvent[]): Promise<void[]> {
+  const touched = await db.transaction(async (tx) => {
+    const told = await attribute(tx, await withoutRepeats(tx, batch))
+    const moved = moveNumbers(told)
+    await phoneNumbers.saveEngineStates(tx, [...moved.states.values()])
+    const stored = await storeMessages(tx, told)
+    const received = await applyReceipts(tx, told)
+    const news = [...moved.events, ...stored, ...received.map(statusEvent), ...told.flatMap(changeEvents)]
+    await moveLanes(tx, moved.lanes)
+    await events.record(tx, news)
+    return { numbers: [...moved.states.keys()], messages: received.map((message) => message.id) }
+  })
+  for (const id of touched.numbers) bus.tell('phone_number.changed', { id })
+  for (const id of touched.messages) bus.tell('message.changed', { id })
+  return batch.map(() => undefined)
+}
+
+async function withoutRepeats(tx: Queryable, batch: EngineEvent[]): Promise<EngineEvent[]> {
+  const distinct = [...new Map(batch.map((event) => [event.key.toString('hex'), event])).values()]
+  const fresh = await ingressRows.rememberKeys(
+    tx,
+    distinct.map((event) => event.key),
+  )
+  return distinct.filter((event) => fresh.has(event.key.toString('hex')))
+}
+
+/** `user_1_…_g3` is the third life of the instance `user_1_…`. */
+const ENGINE_NAME = /^(.+)_g(\d{1,9})$/
+
+/** Finds whose events these are; those of deleted or unknown instances are dropped, as the engine goes on for a while. */
+async function attribute(tx: Queryable, batch: EngineEvent[]): Promise<Told[]> {
+  const named = batch.flatMap((event) => {
+    const match = ENGINE_NAME.exec(event.engine_name)
+    return match ? [{ event, instance: match[1]!, generation: Number(match[2]) }] : []
+  })
+  const rows = await phoneNumbers.lockByInstances(tx, [...new Set(named.map(({ instance }) => instance))])
+  const byInstance = new Map(rows.map((row) => [row.instance_name, row]))
+  return named.flatMap(({ event, instance, generation }) => {
+    const phone = byInstance.get(instance)
+    return phone ? [{ ...event, phone, current: generation === phone.engine_generation }] : []
+  })
+}
+
+/** Plays the state facts of each number in the order they came; facts of an earlier generation are not applied. */
+function moveNumbers(told: Told[]) {
+  const states = new Map<number, PhoneNumber>()
+  const news: NewEvent[] = []
+  const laneMoves = new Map<number, Transition['lane']>()
+  for (const { phone, fact, current } of told) {
+    if (!current) continue
+    const now = new Date()
+    const before = states.get(phone.id) ?? phone
+    if (fact.kind !== 'state' && fact.kind !== 'qr' && fact.kind !== 'qr_limit') {
+      if (isStale(before.last_event_at, now)) states.set(phone.id, { ...before, last_event_at: now })
+      continue
+    }
+    const { state, events: raised, lane } = transition(before, fact, now)
+    states.set(phone.id, { ...before, ...state })
+    news.push(...raised)
+    if (lane) laneMoves.set(phone.id, lane)
+  }
+  return { states, events: news, lanes: laneMoves }
+}
+
+/** The time of the last event is good to a few seconds: no row is rewritten for each message. */
+const isStale = (at: Date | null, now: Date) => at === null || now.getTime() - at.getTime() > 5_000
+
+async function storeMessages(tx: Queryable, told: Told[]): Promise<NewEvent[]> {
+  const arrivals = told.flatMap(({ phone, fact }) =>
+    fact.kind === 'message' ? [{ phone, message: fact.message }] : [],
+  )
+  const ids = await messages.insertFromEngine(
+    tx,
+    arrivals.map(({ phone, message }) => rowOf(phone, message)),
+  )
+  const fresh = arrivals.flatMap(({ phone, message }) => {
+    const id = ids.get(`${phone.id} ${message.whatsapp_id}`)
+    return id === undefined ? [] : [{ phone, message, id }]
+  })
+  await stats.add(
+    tx,
+    fresh.map(({ phone, message }) => ({
+      phone_number_id: phone.id,
+      date: dayIn(phone.time_zone, new Date()),
+      direction: message.from_me ? 'sent' : 'received',
+      media: hasMedia(message.type),
+    })),
+  )
+  return fresh.map(({ phone, message, id }) => arrivalEvent(phone, message, id))
+}
+
+function rowOf(phone: Phone, message: EngineMessage): messages.NewIncoming {
+  const { lid, participant, sender_name } = message
+  return {
+    user_id: phone.user_id,
+    phone_number_id: phone.id,
+    direction: message.from_me ? 'outgoing' : 'incoming',
+    source: message.from_me ? 'phone' : 'contact',
+    type: message.type,
+    recipient: message.chat,
+    content: { ...message.content, lid, participant, sender_name },
+    status: message.status,
+    whatsapp_id: message.whatsapp_id,
+    sent_at: message.sent_at,
+  }
+}
+
+function arrivalEvent(phone: Phone, message: EngineMessage, id: number): NewEvent {
+  return publicEvent(message.from_me ? 'message.sent_from_phone' : 'message.received', phone, {
+    message: {
+      id,
+      phone_number_id: phone.id,
+      direction: message.from_me ? 'outgoing' : 'incoming',
+      type: message.type,
+      from: message.from_me ? phone.phone_number : (message.participant ?? message.chat),
+      chat: message.chat,
+      lid: message.lid,
+      group: message.chat.endsWith('@g.us'),
+      sender_name: message.sender_name,
+      whatsapp_id: message.whatsapp_id,
+      content: message.content,
+      sent_at: message.sent_at,
+    },
+  })
+}
+
+async function applyReceipts(tx: Queryable, told: Told[]): Promise<messages.Changed[]> {
+  const receipts = told.flatMap(({ phone, fact }) =>
+    fact.kind === 'receipt' ? [{ phone_number_id: phone.id, whatsapp_id: fact.whatsapp_id, status: fact.status }] : [],
+  )
+  if (receipts.length === 0) return []
+  // A settlement holds the lane too: either it sees the receipt kept here, or we see the id it has written.
+  await lanes.lock(tx, [...new Set(receipts.map((receipt) => receipt.phone_number_id))])
+  const known = await messages.findKnownIds(tx, receipts)
+  await earlyReceipts.insert(
+    tx,
+    receipts.filter(({ phone_number_id, whatsapp_id }) => !known.has(`${phone_number_id} ${whatsapp_id}`)),
+  )
+  return messages.applyReceipts(tx, receipts)
+}
+
+function changeEvents({ phone, fact }: Told): NewEvent[] {
+  if (fact.kind === 'edited') {
+    const { whatsapp_id, chat, text } = fact
+    return [publicEvent('message.edited', phone, { message: { whatsapp_id, chat, content: { text } } })]
+  }
+  if (fact.kind === 'deleted') {
+    const { whatsapp_id, chat } = fact
+    return [publicEvent('message.deleted', phone, { message: { whatsapp_id, chat } })]
+  }
+  return []
+}
+
+async function moveLanes(tx: Queryable, moves: Map<number, Transition['lane']>) {
+  const idsOf = (move: Transition['lane']) => [...moves].filter(([, lane]) => lane === move).map(([id]) => id)
+  await lanes.block(tx, idsOf('block'), 'number_disconnected')
+  await lanes.unblock(tx, idsOf('unblock'))
+}

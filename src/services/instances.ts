@@ -1,0 +1,111 @@
+import { createHmac } from 'node:crypto'
+import { type EngineAnswer, EngineUnreachable, type EngineWebhook, type EvolutionClient } from '../clients/evolution.js'
+import type { ServerPool } from '../clients/server-pool.js'
+import type { PhoneNumber } from '../db/phone-numbers.js'
+import { unavailable } from '../errors.js'
+
+type Placed = Pick<PhoneNumber, 'instance_name' | 'engine_generation' | 'server_instance' | 'receive_groups'>
+
+export const engineNameOf = (phone: Pick<PhoneNumber, 'instance_name' | 'engine_generation'>) =>
+  `${phone.instance_name}_g${phone.engine_generation}`
+
+/** The header by which our ingress knows an event of this instance; nothing is stored, so it can be re-applied. */
+export const INGRESS_HEADER = 'x-ingress-secret'
+
+export function ingressSecret(engineApiKey: string, engineName: string): string {
+  return createHmac('sha256', engineApiKey).update(engineName).digest('hex')
+}
+
+export interface Qr {
+  image: string
+  pairing_code: string | null
+}
+
+/** Thrown when a server certainly did not get the request: another one may be tried. */
+export class ServerNotReached extends Error {
+  override name = 'ServerNotReached'
+}
+
+/** The engine's side of phone numbers: bringing instances to life and removing them. */
+export class InstanceService {
+  constructor(
+    private readonly pool: ServerPool,
+    private readonly options: { ingress_url: string; api_key: string },
+  ) {}
+
+  /**
+   * Creates the instance, or finds that it exists. Never repeated blindly: a second create of one name can remove the
+   * first. Throws ServerNotReached when nothing was done, `unavailable` when it is not known or was refused.
+   */
+  async create(phone: Placed): Promise<void> {
+    const name = engineNameOf(phone)
+    const client = this.pool.client(phone.server_instance)
+    const answer = await client
+      .createInstance(name, this.webhookOf(name), phone)
+      .catch((err: unknown) => this.lookAfterSilence(client, name, err))
+    if (answer.status === 201) return
+    if (answer.status === 403 && (await this.state(client, name)) !== undefined) return
+    throw unavailable(
+      'The WhatsApp engine refused to create this phone number. Try again in a minute.',
+      describe(answer),
+    )
+  }
+
+  /** Opens a socket, which takes the engine about two seconds; the QR code often comes later, as an event. */
+  async connect(phone: Placed, phoneNumber?: string): Promise<Qr | undefined> {
+    const client = this.pool.client(phone.server_instance)
+    const { body } = await client.connect(engineNameOf(phone), phoneNumber).catch((err: unknown) => {
+      throw unavailable('The WhatsApp engine did not answer. Try again in a minute.', err)
+    })
+    const { base64, pairingCode } = (body ?? {}) as { base64?: unknown; pairingCode?: unknown }
+    if (typeof base64 !== 'string' || !base64.startsWith('data:image/')) return undefined
+    return { image: base64, pairing_code: typeof pairingCode === 'string' ? pairingCode : null }
+  }
+
+  /** `open`, `connecting`, `close`, `refused`; undefined when the engine does not know the instance. */
+  stateOf(phone: Placed): Promise<string | undefined> {
+    return this.state(this.pool.client(phone.server_instance), engineNameOf(phone))
+  }
+
+  /** Asks the engine to remove an instance; true when it is gone. The webhook goes first: a delete waits for it. */
+  async remove(engineName: string, serverInstance: string): Promise<boolean> {
+    const client = this.pool.client(serverInstance)
+    if ((await client.connectionState(engineName)).status === 404) return true
+    await client.setWebhook(engineName, { ...this.webhookOf(engineName), enabled: false })
+    await client.deleteInstance(engineName)
+    return (await client.connectionState(engineName)).status === 404
+  }
+
+  webhookOf(engineName: string): EngineWebhook {
+    return {
+      url: `${this.options.ingress_url}/internal/evolution/${encodeURIComponent(engineName)}`,
+      headers: { [INGRESS_HEADER]: ingressSecret(this.options.api_key, engineName) },
+    }
+  }
+
+  private async lookAfterSilence(client: EvolutionClient, name: string, err: unknown): Promise<EngineAnswer> {
+    if (!(err instanceof EngineUnreachable)) throw err
+    if (!err.written) throw new ServerNotReached(err.message, { cause: err })
+    const state = await this.state(client, name)
+    if (state === undefined) throw unavailable('The WhatsApp engine did not answer. Try again in a minute.', err)
+    return { status: 201, body: undefined }
+  }
+
+  private async state(client: EvolutionClient, name: string): Promise<string | undefined> {
+    try {
+      const { status, body } = await client.connectionState(name)
+      if (status === 404) return undefined
+      if (status !== 200)
+        throw unavailable('The WhatsApp engine is not well. Try again in a minute.', describe({ status, body }))
+      return (body as { instance?: { state?: string } }).instance?.state ?? 'elsewhere'
+    } catch (err) {
+      if (err instanceof EngineUnreachable)
+        throw unavailable('The WhatsApp engine cannot be reached. Try again in a minute.', err)
+      throw err
+    }
+  }
+}
+
+/** For the log only: the engine's texts may hold database errors. */
+const describe = ({ status, body }: EngineAnswer) =>
+  new Error(`engine answered ${status}: ${JSON.stringify(body)?.slice(0, 300)}`)

@@ -1,0 +1,209 @@
+import type { Bus } from '../cache/bus.js'
+import { EngineUnreachable } from '../clients/evolution.js'
+import type { ServerPool } from '../clients/server-pool.js'
+import type { Database } from '../db/database.js'
+import { GroupCommit } from '../db/group-commit.js'
+import * as laneRows from '../db/lanes.js'
+import * as media from '../db/media.js'
+import type { Claimed } from '../db/messages.js'
+import type { Logger } from '../logger.js'
+import { type Accepted, type Draft, accept } from './acceptance.js'
+import { enginePayload, hasMedia } from './engine-payloads.js'
+import { type Outcome, judgeAnswer, judgeSilence } from './outcomes.js'
+import { type Ending, type Settled, settle, takeNextOf } from './settlement.js'
+
+/** This process as the others see it; a message is posted only while nobody can have taken it over. */
+export interface Membership {
+  readonly id: number
+  isAlive(): boolean
+}
+
+interface Options {
+  gap_seconds: number
+}
+
+/** Answers of the engine that blame itself, in a row, before a message is given up. */
+const MAX_ENGINE_ERRORS = 5
+
+/**
+ * Sends what waits in the lanes: one message at a time per phone number, at a human pace. A claim belongs to this
+ * process until it is settled; whatever is still in flight when the process dies ends as `unconfirmed`.
+ */
+export class Lanes {
+  private readonly accepting: GroupCommit<Draft, Accepted>
+  private readonly settling: GroupCommit<Ending, Settled>
+  private readonly running = new Set<Promise<void>>()
+  private readonly held = new Map<number, () => void>()
+  private stopping = false
+
+  constructor(
+    private readonly db: Database,
+    private readonly pool: ServerPool,
+    private readonly bus: Bus,
+    private readonly process: Membership,
+    private readonly options: Options,
+    private readonly log: Logger,
+  ) {
+    this.accepting = new GroupCommit((drafts) => accept(db, drafts))
+    this.settling = new GroupCommit((endings) => settle(db, endings, !this.stopping))
+  }
+
+  /** Takes a message over durably and, when its lane is idle, starts sending it. */
+  async accept(draft: Omit<Draft, 'process_id'>, route: Route): Promise<Accepted> {
+    const accepted = await this.accepting.add({ ...draft, process_id: this.process.id })
+    if (accepted.starts_at) {
+      const { bytes, ...content } = draft
+      this.start(
+        { ...content, ...route, id: accepted.id, attempts: 1, engine_errors: 0, starts_at: accepted.starts_at },
+        bytes,
+      )
+    } else this.bus.tell('lanes.due', {})
+    return accepted
+  }
+
+  /** Claims and starts what is due in lanes that nobody is working on; answers how many started. */
+  async runDue(limit = 100): Promise<number> {
+    if (this.stopping || !this.process.isAlive()) return 0
+    const claimed = await this.db.transaction(async (tx) =>
+      takeNextOf(tx, this.process.id, await laneRows.lockDue(tx, limit)),
+    )
+    for (const message of claimed) this.start(message)
+    return claimed.length
+  }
+
+  /** Lets go of what has not begun, waits for what has, and gives up on it after `graceMs`. */
+  async stop(graceMs = 8_000): Promise<void> {
+    this.stopping = true
+    for (const letGo of this.held.values()) letGo()
+    let timer: NodeJS.Timeout | undefined
+    const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs)))
+    await Promise.race([Promise.allSettled([...this.running]), patience])
+    clearTimeout(timer)
+  }
+
+  private start(message: Claimed, bytes?: Buffer) {
+    const processId = this.process.id
+    const run = this.send(message, processId, bytes).catch((err: unknown) =>
+      this.log.error(
+        { err, message_id: message.id },
+        'a send could not be settled; it will be taken over as unconfirmed',
+      ),
+    )
+    this.running.add(run)
+    void run.finally(() => this.running.delete(run))
+  }
+
+  private async send(message: Claimed, processId: number, bytes?: Buffer): Promise<void> {
+    const outcome = (await this.waitForTurn(message)) ? await this.post(message, bytes) : undefined
+    if (outcome === 'not ours') return
+    const settled = await this.record(this.endingOf(message, processId, outcome))
+    if (settled.message) this.bus.tell('message.changed', { id: message.id })
+    if (settled.next) this.start(settled.next)
+  }
+
+  /** Waits out the gap; false when the process stops first. */
+  private waitForTurn(message: Claimed): Promise<boolean> {
+    if (this.stopping) return Promise.resolve(false)
+    const delay = message.starts_at.getTime() - Date.now()
+    if (delay <= 0) return Promise.resolve(true)
+    return new Promise((resolve) => {
+      const end = (turn: boolean) => {
+        clearTimeout(timer)
+        this.held.delete(message.id)
+        resolve(turn)
+      }
+      const timer = setTimeout(end, delay, true)
+      this.held.set(message.id, () => end(false))
+    })
+  }
+
+  private async post(message: Claimed, bytes?: Buffer): Promise<Outcome | 'not ours' | undefined> {
+    const file = hasMedia(message.type) ? (bytes ?? (await media.find(this.db, message.id))) : undefined
+    return this.pool.withRoom(message.server_instance, async (client) => {
+      if (this.stopping) return undefined
+      if (!this.process.isAlive()) return 'not ours'
+      const { route, body } = enginePayload(message, file)
+      const started = Date.now()
+      const outcome = await client
+        .send(route, message.engine_name, body)
+        .then((answer) => judgeAnswer(answer, { group: message.recipient.endsWith('@g.us') }))
+        .catch((err: unknown) => {
+          if (err instanceof EngineUnreachable) return judgeSilence(err)
+          throw err
+        })
+      this.report(message, outcome, Date.now() - started)
+      return outcome
+    })
+  }
+
+  private report(message: Claimed, outcome: Outcome, ms: number) {
+    const level = outcome.kind === 'sent' ? 'info' : 'warn'
+    // The engine's words may quote the message or its recipient, so only the class is logged.
+    const reason = outcome.kind === 'wait' ? outcome.reason : outcome.kind === 'failed' ? outcome.code : undefined
+    this.log[level](
+      { message_id: message.id, server: message.server_instance, outcome: outcome.kind, reason, duration_ms: ms },
+      'send',
+    )
+  }
+
+  /** Nothing was posted: back to its place in the queue. */
+  private endingOf(message: Claimed, processId: number, outcome: Outcome | undefined): Ending {
+    const base = {
+      id: message.id,
+      attempts: message.attempts,
+      process_id: processId,
+      user_id: message.user_id,
+      phone_number_id: message.phone_number_id,
+      whatsapp_id: null,
+      error_code: null,
+      error_message: null,
+      engine_error: false,
+      gap_seconds: this.gap(),
+      blocked_reason: null,
+    }
+    if (!outcome) return { ...base, status: 'queued', gap_seconds: 0 }
+    switch (outcome.kind) {
+      case 'sent':
+        return { ...base, status: 'sent', whatsapp_id: outcome.whatsapp_id }
+      case 'failed':
+        return { ...base, status: 'failed', error_code: outcome.code, error_message: outcome.message }
+      case 'ambiguous':
+        return { ...base, status: 'unconfirmed', error_code: 'no_clear_answer', error_message: UNCONFIRMED }
+      case 'wait':
+        return { ...base, ...this.waiting(message, outcome.reason) }
+    }
+  }
+
+  private waiting(message: Claimed, reason: string) {
+    const engine_error = reason === 'engine_error'
+    if (engine_error && message.engine_errors + 1 >= MAX_ENGINE_ERRORS) {
+      const error_message = 'The engine failed five times in a row on this message. It was not sent.'
+      return { status: 'failed' as const, error_code: 'engine_error', error_message, engine_error }
+    }
+    return { status: 'queued' as const, blocked_reason: reason, engine_error }
+  }
+
+  /** ±25 %, so that a number does not write like a clock. */
+  private gap(): number {
+    return this.options.gap_seconds * (0.75 + Math.random() / 2)
+  }
+
+  /** The outcome is known and must not be lost: while the database is away it is offered again. */
+  private async record(ending: Ending): Promise<Settled> {
+    for (let wait = 200; ; wait = Math.min(wait * 2, 5_000)) {
+      try {
+        return await this.settling.add(ending)
+      } catch (err) {
+        if (this.stopping || !this.process.isAlive()) throw err
+        this.log.warn({ err, message_id: ending.id }, 'the outcome of a send could not be written yet')
+        await new Promise((resolve) => setTimeout(resolve, wait))
+      }
+    }
+  }
+}
+
+/** Where a message goes out: its number's instance and server. */
+export type Route = Pick<Claimed, 'engine_name' | 'server_instance'>
+
+const UNCONFIRMED =
+  'The engine did not say clearly whether this message went out, so it may or may not have arrived. It is not sent again by itself.'

@@ -1,0 +1,63 @@
+import type { MediaClient } from '../clients/media.js'
+import { MediaUnavailable } from '../clients/media.js'
+import { AppError, invalidRequest } from '../errors.js'
+import { TargetRefused } from '../webhooks/target-guard.js'
+import { MediaRejected, type MediaType, identifyMedia } from './media-types.js'
+
+/** Where the bytes of an outgoing file come from: exactly one of them. */
+export interface MediaSource {
+  url?: string
+  base64?: string
+  upload?: { bytes: Buffer; file_name?: string; mime_type?: string }
+}
+
+export interface Media {
+  bytes: Buffer
+  mime_type: string
+  file_name: string
+}
+
+/** Gets the bytes and makes sure of what they are. The quota is untouched until this has succeeded. */
+export class MediaService {
+  constructor(
+    private readonly client: MediaClient,
+    private readonly options: { max_bytes: number },
+  ) {}
+
+  async obtain(source: MediaSource, type: MediaType, fileName?: string): Promise<Media> {
+    const found = await this.bytesOf(source)
+    try {
+      const hints = { file_name: fileName ?? found.file_name, mime_type: found.mime_type }
+      return { bytes: found.bytes, ...(await identifyMedia(found.bytes, type, hints)) }
+    } catch (err) {
+      if (err instanceof MediaRejected) throw new AppError('media_rejected', err.message)
+      throw err
+    }
+  }
+
+  private async bytesOf(source: MediaSource) {
+    if (source.upload) return source.upload
+    if (source.base64 !== undefined)
+      return { bytes: this.decode(source.base64), file_name: undefined, mime_type: undefined }
+    if (source.url === undefined) throw invalidRequest('Give the file: mediaUrl, base64, or an upload named "file".')
+    try {
+      return await this.client.fetch(source.url)
+    } catch (err) {
+      if (err instanceof TargetRefused) throw invalidRequest(err.message, [{ path: 'mediaUrl', message: err.message }])
+      if (err instanceof MediaUnavailable)
+        throw new AppError(err.too_large ? 'payload_too_large' : 'media_rejected', err.message)
+      throw err
+    }
+  }
+
+  private decode(text: string): Buffer {
+    const raw = text.replace(/^data:[^,]*;base64,/, '').replace(/\s+/g, '')
+    if (!/^[A-Za-z0-9+/_-]+={0,2}$/.test(raw)) throw invalidRequest('base64 is not valid base64.')
+    const bytes = Buffer.from(raw, 'base64')
+    if (bytes.length > this.options.max_bytes) {
+      const limit = Math.floor(this.options.max_bytes / 1024 / 1024)
+      throw new AppError('payload_too_large', `The file is larger than ${limit} MB, the most this server sends.`)
+    }
+    return bytes
+  }
+}

@@ -1,0 +1,50 @@
+import type { Changed, Message } from '../db/messages.js'
+import type { NewEvent } from '../db/events.js'
+import { AppError, type ErrorCode } from '../errors.js'
+import { publicEvent } from './public-events.js'
+
+type Viewed = Pick<
+  Message,
+  | 'id'
+  | 'phone_number_id'
+  | 'direction'
+  | 'type'
+  | 'recipient'
+  | 'status'
+  | 'whatsapp_id'
+  | 'error_code'
+  | 'error_message'
+>
+
+/** The part of a message that answers and events share. */
+export function viewOf(message: Viewed) {
+  return {
+    id: message.id,
+    phone_number_id: message.phone_number_id,
+    direction: message.direction,
+    type: message.type,
+    recipient: message.recipient,
+    status: message.status,
+    whatsapp_id: message.whatsapp_id,
+    error: message.error_code ? { code: message.error_code, message: message.error_message } : null,
+  }
+}
+
+export function statusEvent(message: Changed): NewEvent {
+  const phone = { ...message, id: message.phone_number_id }
+  return publicEvent('message.status', phone, { message: viewOf(message) })
+}
+
+const FINAL_CODES: Record<string, ErrorCode> = {
+  recipient_not_on_whatsapp: 'recipient_not_on_whatsapp',
+  media_rejected: 'media_rejected',
+  invalid_request: 'invalid_request',
+}
+
+/** The error a caller gets who waited for a message that failed. */
+export function failureOf(message: Message): AppError {
+  const code = FINAL_CODES[message.error_code ?? ''] ?? 'unavailable'
+  return new AppError(code, `${message.error_message ?? 'The message failed.'} Your quota was not charged.`, {
+    details: { message: viewOf(message) },
+  })
+}

@@ -1,0 +1,170 @@
+import { randomBytes } from 'node:crypto'
+import type { Database } from '../db/database.js'
+import * as instanceRemovals from '../db/instance-removals.js'
+import * as lanes from '../db/lanes.js'
+import * as messages from '../db/messages.js'
+import * as phoneNumbers from '../db/phone-numbers.js'
+import type { PhoneNumber } from '../db/phone-numbers.js'
+import * as servers from '../db/servers.js'
+import * as usage from '../db/usage.js'
+import * as users from '../db/users.js'
+import type { User } from '../db/users.js'
+import * as webhooks from '../db/webhooks.js'
+import { AppError, invalidRequest, notFound } from '../errors.js'
+import { newSecret } from '../webhooks/sign.js'
+import { type TargetGuard, TargetRefused } from '../webhooks/target-guard.js'
+import { type InstanceService, ServerNotReached, engineNameOf } from './instances.js'
+import type { Linking } from './linking.js'
+import { DEFAULT_EVENT_TYPES } from './public-events.js'
+
+export interface NewNumber {
+  display_name: string
+  webhook_url?: string
+  metadata: Record<string, unknown>
+  receive_groups: boolean
+}
+
+/** How long a create waits for the QR code before it answers without one. */
+const QR_WAIT_MS = 6_000
+
+export class PhoneNumberService {
+  constructor(
+    private readonly db: Database,
+    private readonly instances: InstanceService,
+    private readonly linking: Linking,
+    private readonly guard: TargetGuard,
+  ) {}
+
+  /** The number, its QR code when one came in time, and the only sight of the webhook's secret. */
+  async create(user: User, input: NewNumber): Promise<{ phone: PhoneNumber; webhook_secret?: string }> {
+    const url = input.webhook_url === undefined ? undefined : await this.checkUrl(input.webhook_url)
+    const webhook_secret = url === undefined ? undefined : newSecret()
+    const tried: string[] = []
+    const phone = await this.reserve(user, input, tried, url, webhook_secret)
+    try {
+      await this.bringToLife(phone, tried)
+    } catch (err) {
+      await this.undo(phone)
+      throw err
+    }
+    // The number exists now: trouble with its first QR code is no reason to say otherwise, it can be fetched later.
+    const linked = await this.linking.open(phone, QR_WAIT_MS).catch((err: unknown) => {
+      if (err instanceof AppError) return phone
+      throw err
+    })
+    return { phone: linked, webhook_secret }
+  }
+
+  async get(user: User, id: number): Promise<PhoneNumber> {
+    const phone = await phoneNumbers.findOwned(this.db, user.id, id)
+    if (!phone) throw notFound('phone number')
+    return phone
+  }
+
+  list(user: User, page: { before?: number; limit: number }): Promise<PhoneNumber[]> {
+    return phoneNumbers.listOwned(this.db, user.id, page)
+  }
+
+  /** The number with a QR code, once one can be had; a number that needs a new link gets one opened. */
+  async qr(user: User, id: number, waitSeconds: number): Promise<PhoneNumber> {
+    return this.linking.open(await this.get(user, id), waitSeconds * 1000)
+  }
+
+  /** Gone for its owner at once; the engine's side follows until the engine says so itself. */
+  async delete(user: User, id: number): Promise<void> {
+    const phone = await this.db.transaction(async (tx) => {
+      await usage.lockAll(tx, [user.id])
+      const owned = await phoneNumbers.findOwned(tx, user.id, id)
+      const locked = owned && (await phoneNumbers.lock(tx, id))
+      if (!locked) throw notFound('phone number')
+      await lanes.lock(tx, [id])
+      await lanes.close(tx, id)
+      await phoneNumbers.markDeleted(tx, id)
+      await webhooks.deleteOfNumber(tx, id)
+      const canceled = await messages.cancelQueued(tx, id)
+      await usage.refund(
+        tx,
+        canceled.map(({ user_id, quota_day }) => ({ user_id, day: quota_day })),
+      )
+      await instanceRemovals.insert(tx, engineNameOf(locked), locked.server_instance)
+      return locked
+    })
+    // Best effort for the hurried; the remover goes on until the engine answers 404.
+    await this.removeNow(engineNameOf(phone), phone.server_instance)
+  }
+
+  private async removeNow(engineName: string, serverInstance: string) {
+    const gone = await this.instances.remove(engineName, serverInstance).catch(() => false)
+    if (gone) await instanceRemovals.remove(this.db, engineName)
+  }
+
+  private async checkUrl(text: string): Promise<string> {
+    try {
+      return (await this.guard.checkUrl(text)).href
+    } catch (err) {
+      if (!(err instanceof TargetRefused)) throw err
+      throw invalidRequest(err.message, [{ path: 'webhook_url', message: err.message }])
+    }
+  }
+
+  /** Takes a place under the plan's limit and on a server; two at once queue up behind the user's row. */
+  private reserve(user: User, input: NewNumber, tried: string[], url?: string, secret?: string): Promise<PhoneNumber> {
+    return this.db.transaction(async (tx) => {
+      const owner = await users.lock(tx, user.id)
+      if (!owner) throw notFound('user')
+      if ((await phoneNumbers.countOwned(tx, owner.id)) >= owner.max_phone_numbers) throw planLimitReached(owner)
+      const server = await servers.takeNext(tx, tried)
+      if (!server) throw noServer()
+      tried.push(server.name)
+      const phone = await phoneNumbers.insert(tx, {
+        user_id: owner.id,
+        server_instance: server.name,
+        instance_name: `user_${owner.id}_${Date.now()}_${randomBytes(4).toString('hex')}`,
+        token: `wst_${randomBytes(24).toString('base64url')}`,
+        display_name: input.display_name,
+        metadata: input.metadata,
+        receive_groups: input.receive_groups,
+      })
+      if (url === undefined || secret === undefined) return phone
+      const event_types = [...DEFAULT_EVENT_TYPES]
+      await webhooks.insertForNumber(tx, { user_id: owner.id, phone_number_id: phone.id, url, secret, event_types })
+      return { ...phone, webhook_url: url }
+    })
+  }
+
+  /** A server that was certainly not reached has done nothing: the next one is asked. */
+  private async bringToLife(phone: PhoneNumber, tried: string[]): Promise<void> {
+    for (;;) {
+      try {
+        return await this.instances.create(phone)
+      } catch (err) {
+        if (!(err instanceof ServerNotReached)) throw err
+        await servers.recordHealth(this.db, phone.server_instance, 'cannot be reached')
+        const next = await this.db.transaction((tx) => servers.takeNext(tx, tried))
+        if (!next) throw noServer()
+        tried.push(next.name)
+        await phoneNumbers.moveToServer(this.db, phone.id, next.name)
+        phone.server_instance = next.name
+      }
+    }
+  }
+
+  /** The engine may have created it after all, so its removal is written down before the number is forgotten. */
+  private async undo(phone: PhoneNumber): Promise<void> {
+    await this.db.transaction(async (tx) => {
+      await instanceRemovals.insert(tx, engineNameOf(phone), phone.server_instance)
+      await phoneNumbers.remove(tx, phone.id)
+    })
+  }
+}
+
+const planLimitReached = (user: User) =>
+  new AppError(
+    'plan_limit_reached',
+    `Your plan allows ${user.max_phone_numbers} phone numbers. Delete one, or ask for a larger plan.`,
+  )
+
+const noServer = () =>
+  new AppError('no_capacity', 'No WhatsApp server can take a phone number right now. Try again in a minute.', {
+    retry_after_seconds: 60,
+  })

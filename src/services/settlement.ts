@@ -1,0 +1,127 @@
+import type { Database, Queryable } from '../db/database.js'
+import * as earlyReceipts from '../db/early-receipts.js'
+import * as events from '../db/events.js'
+import * as lanes from '../db/lanes.js'
+import * as media from '../db/media.js'
+import * as messages from '../db/messages.js'
+import * as stats from '../db/stats.js'
+import * as usage from '../db/usage.js'
+import { dayIn } from './days.js'
+import { hasMedia } from './engine-payloads.js'
+import { statusEvent } from './message-view.js'
+
+/** The end of one engine call: what the message becomes, and what its lane does next. */
+export interface Ending extends messages.Outcome {
+  process_id: number
+  user_id: number
+  phone_number_id: number
+  gap_seconds: number
+  blocked_reason: string | null
+}
+
+export interface Settled {
+  message: messages.Changed | undefined
+  next: messages.Claimed | undefined
+}
+
+/**
+ * Writes the ends of sends in one commit: the outcome, its statistics, refund and event, and the lane's next message,
+ * which starts sending without a commit of its own.
+ */
+export async function settle(db: Database, endings: Ending[], takeNext: boolean): Promise<Settled[]> {
+  return db.transaction(async (tx) => {
+    await lockInOrder(tx, endings)
+    const changed = await writeOutcomes(tx, endings)
+    await account(tx, changed)
+    const late = await applyEarlyReceipts(tx, changed)
+    const next = await moveLanes(tx, endings, takeNext)
+    await events.record(tx, [...changed.filter((m) => m.status !== 'queued'), ...late].map(statusEvent))
+    const latest = new Map([...changed, ...late].map((message) => [message.id, message]))
+    return endings.map((ending) => ({
+      message: latest.get(ending.id),
+      next: next.find((claimed) => claimed.phone_number_id === ending.phone_number_id),
+    }))
+  })
+}
+
+/** Usage first, lanes second, messages third: the order of everybody who needs more than one of them. */
+async function lockInOrder(tx: Queryable, endings: Ending[]) {
+  const refunds = endings.filter((ending) => ending.status === 'failed').map((ending) => ending.user_id)
+  if (refunds.length > 0) await usage.lockAll(tx, [...new Set(refunds)])
+  await lanes.lock(
+    tx,
+    endings.map((ending) => ending.phone_number_id),
+  )
+}
+
+async function writeOutcomes(tx: Queryable, endings: Ending[]) {
+  const changed: messages.Changed[] = []
+  for (const [processId, group] of groupBy(endings, (ending) => ending.process_id))
+    changed.push(...(await messages.settle(tx, processId, group)))
+  return changed
+}
+
+/** Statistics for what was sent, refunds for what never will be, and no bytes kept for either. */
+export async function account(tx: Queryable, changed: messages.Changed[]): Promise<void> {
+  const now = new Date()
+  const sent = changed.filter((message) => message.status === 'sent')
+  await stats.add(
+    tx,
+    sent.map((message) => ({
+      phone_number_id: message.phone_number_id,
+      date: dayIn(message.time_zone, now),
+      direction: 'sent',
+      media: hasMedia(message.type),
+    })),
+  )
+  const failed = changed.filter((message) => message.status === 'failed' && message.quota_day !== null)
+  await usage.refund(
+    tx,
+    failed.map((message) => ({ user_id: message.user_id, day: message.quota_day! })),
+  )
+  const ended = changed.filter((message) => hasMedia(message.type) && ['sent', 'failed'].includes(message.status))
+  await media.remove(
+    tx,
+    ended.map((message) => message.id),
+  )
+}
+
+async function applyEarlyReceipts(tx: Queryable, changed: messages.Changed[]) {
+  const named = changed.filter((message) => message.whatsapp_id !== null)
+  const early = await earlyReceipts.take(
+    tx,
+    named.map(({ phone_number_id, whatsapp_id }) => ({ phone_number_id, whatsapp_id: whatsapp_id! })),
+  )
+  return messages.applyReceipts(tx, early)
+}
+
+async function moveLanes(tx: Queryable, endings: Ending[], takeNext: boolean): Promise<messages.Claimed[]> {
+  const free = await lanes.release(
+    tx,
+    endings.map((ending) => ({
+      phone_number_id: ending.phone_number_id,
+      message_id: ending.id,
+      gap_seconds: ending.gap_seconds,
+      blocked_reason: ending.blocked_reason,
+    })),
+  )
+  if (!takeNext || free.length === 0) return []
+  return takeNextOf(tx, endings[0]!.process_id, free)
+}
+
+/** Claims the next message of each of these locked lanes and writes what is in flight there now. */
+export async function takeNextOf(tx: Queryable, processId: number, free: lanes.Lane[]): Promise<messages.Claimed[]> {
+  const claimed = await messages.claimNext(tx, processId, free)
+  const byLane = new Map(claimed.map((message) => [message.phone_number_id, message.id]))
+  await lanes.setInFlight(
+    tx,
+    free.map(({ phone_number_id }) => ({ phone_number_id, in_flight: byLane.get(phone_number_id) ?? null })),
+  )
+  return claimed
+}
+
+function groupBy<Item, Key>(items: Item[], keyOf: (item: Item) => Key): Map<Key, Item[]> {
+  const groups = new Map<Key, Item[]>()
+  for (const item of items) groups.set(keyOf(item), [...(groups.get(keyOf(item)) ?? []), item])
+  return groups
+}

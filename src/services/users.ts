@@ -1,0 +1,88 @@
+import type { Bus } from '../cache/bus.js'
+import * as apiKeys from '../db/api-keys.js'
+import type { Database } from '../db/database.js'
+import * as users from '../db/users.js'
+import type { User } from '../db/users.js'
+import { AppError, invalidRequest, unauthorized } from '../errors.js'
+import { ACCESS_TOKEN_SECONDS, type AccessTokens } from './access-tokens.js'
+import { newApiKey } from './api-keys.js'
+import { hashPassword, verifyPassword } from './passwords.js'
+
+export interface Registration {
+  email: string
+  password: string
+  full_name?: string
+  company_name?: string
+  plan_type: string
+}
+
+interface Options {
+  registration: 'open' | 'closed'
+  self_service_plans: readonly string[]
+  default_time_zone: string
+}
+
+const emailTaken = () => new AppError('email_taken', 'This e-mail address is registered already. Log in instead.')
+
+export class UserService {
+  constructor(
+    private readonly db: Database,
+    private readonly tokens: AccessTokens,
+    private readonly bus: Bus,
+    private readonly options: Options,
+  ) {}
+
+  /** Answers the only sight of the API key. */
+  async register(input: Registration): Promise<{ user: User; api_key: string }> {
+    if (this.options.registration === 'closed')
+      throw new AppError('forbidden', 'Registration is closed on this server. Ask the operator for a user.')
+    if (!this.options.self_service_plans.includes(input.plan_type))
+      throw invalidRequest(`plan_type must be one of: ${this.options.self_service_plans.join(', ')}.`)
+    const password_hash = await hashPassword(input.password)
+    const { api_key, key_hash, hint } = newApiKey()
+    const user = await this.db.transaction(async (tx) => {
+      const created = await users.insert(
+        tx,
+        {
+          email: input.email,
+          password_hash,
+          api_key: hint,
+          full_name: input.full_name ?? null,
+          company_name: input.company_name ?? null,
+          plan_type: input.plan_type,
+          time_zone: this.options.default_time_zone,
+        },
+        emailTaken,
+      )
+      await apiKeys.insert(tx, { user_id: created.id, name: 'default', key_hash, hint })
+      return created
+    })
+    return { user, api_key }
+  }
+
+  async logIn(email: string, password: string) {
+    const found = await users.findCredentials(this.db, email)
+    if (!(await verifyPassword(password, found?.password_hash)) || !found)
+      throw unauthorized('The e-mail address or the password is wrong.')
+    const access_token = await this.tokens.issue({ user_id: found.id, token_version: found.token_version })
+    return { user: found as User, access_token, expires_in: ACCESS_TOKEN_SECONDS }
+  }
+
+  async profile(user: User): Promise<User> {
+    return (await users.findById(this.db, user.id)) ?? user
+  }
+
+  /** Ends every key the user has and answers the new one. */
+  async rotateApiKey(user: User): Promise<string> {
+    const { api_key, key_hash, hint } = newApiKey()
+    const revoked = await this.db.transaction(async (tx) => {
+      await users.lock(tx, user.id)
+      const old = await apiKeys.revokeAll(tx, user.id)
+      await apiKeys.insert(tx, { user_id: user.id, name: 'default', key_hash, hint })
+      await users.setKeyHint(tx, user.id, hint)
+      return old
+    })
+    for (const hash of revoked) this.bus.tell('auth.changed', { key_hash: hash.toString('base64') })
+    return api_key
+  }
+}

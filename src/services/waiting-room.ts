@@ -1,0 +1,62 @@
+import type { Bus, HintName } from '../cache/bus.js'
+
+type ChangeHint = Extract<HintName, 'message.changed' | 'phone_number.changed'>
+
+/** How often a waiter looks by itself, in case the hint was lost between replicas. */
+const LOOK_MS = 1_000
+
+/**
+ * Waits until `look` answers something, looking again whenever the row is said to have changed. Undefined when the
+ * time is over or the process stops.
+ */
+export class WaitingRoom {
+  private readonly waiters = new Map<string, Set<() => void>>()
+  private closed = false
+
+  constructor(bus: Bus) {
+    bus.on('message.changed', ({ id }) => this.wake('message.changed', id))
+    bus.on('phone_number.changed', ({ id }) => this.wake('phone_number.changed', id))
+  }
+
+  async until<T>(hint: ChangeHint, id: number, ms: number, look: () => Promise<T | undefined>): Promise<T | undefined> {
+    const end = Date.now() + ms
+    for (;;) {
+      const changed = this.nextChange(hint, id, Math.min(LOOK_MS, Math.max(end - Date.now(), 0)))
+      const found = await look()
+      if (found !== undefined || this.closed || Date.now() >= end) {
+        changed.cancel()
+        return found
+      }
+      await changed.promise
+    }
+  }
+
+  /** Sends everybody home; what they waited for has not come. */
+  close(): void {
+    this.closed = true
+    for (const waiters of this.waiters.values()) for (const wake of waiters) wake()
+  }
+
+  /** Armed before looking, so that a change between the look and the wait is not missed. */
+  private nextChange(hint: ChangeHint, id: number, ms: number) {
+    const key = `${hint} ${id}`
+    let cancel = () => {}
+    const promise = new Promise<void>((resolve) => {
+      const timer = setTimeout(() => cancel(), ms)
+      cancel = () => {
+        clearTimeout(timer)
+        const waiters = this.waiters.get(key)
+        waiters?.delete(cancel)
+        if (waiters?.size === 0) this.waiters.delete(key)
+        resolve()
+      }
+      const waiters = this.waiters.get(key) ?? new Set()
+      this.waiters.set(key, waiters.add(cancel))
+    })
+    return { promise, cancel }
+  }
+
+  private wake(hint: ChangeHint, id: number) {
+    for (const wake of this.waiters.get(`${hint} ${id}`) ?? []) wake()
+  }
+}

@@ -1,0 +1,43 @@
+import type { Context } from '../context.js'
+import { ConnectionReconciler } from './connection-reconciler.js'
+import { DeliveryWorker } from './delivery-worker.js'
+import { InstanceRemover } from './instance-remover.js'
+import { Pruner } from './pruner.js'
+import { ServerMonitor } from './server-monitor.js'
+import { Worker } from './worker.js'
+
+export type Crew = ReturnType<typeof buildCrew>
+
+/** Everything that works without being asked. A process of role `api` only keeps its heartbeat and its own sends. */
+export function buildCrew(ctx: Context) {
+  const { db, log, bus, config } = ctx
+  const delivery = new DeliveryWorker(ctx.deliveries, bus, log)
+  const monitor = new ServerMonitor(db, ctx.pool, log)
+  const remover = new InstanceRemover(db, ctx.instances, log)
+  const reconciler = new ConnectionReconciler(db, bus)
+  const pruner = new Pruner(db, config.retention)
+  const worker = (name: string, every_ms: number, round: () => Promise<unknown>) =>
+    new Worker(name, { every_ms, log }, round)
+
+  const lanes = worker('lanes', 500, () => ctx.lanes.runDue())
+  bus.on('lanes.due', () => lanes.wake())
+
+  return {
+    delivery,
+    monitor,
+    remover,
+    reconciler,
+    pruner,
+    always: [
+      worker('heartbeat', 3_000, () => ctx.membership.beat()),
+      worker('server-monitor', 10_000, () => monitor.checkAll()),
+    ],
+    workers: [
+      lanes,
+      worker('undertaker', 5_000, () => ctx.membership.buryDead()),
+      worker('instance-remover', 2_000, () => remover.runDue()),
+      worker('connection-reconciler', 5_000, () => reconciler.runOnce()),
+      worker('pruner', 600_000, () => pruner.runOnce()),
+    ],
+  }
+}
