@@ -19,10 +19,10 @@ API_KEY=$(curl -s $API/auth/register -H 'content-type: application/json' \\
   | sed 's/.*"api_key":"\\([^"]*\\)".*/\\1/'); echo "$API_KEY"
 TOKEN=$(curl -s $API/phone-numbers/create -H "x-api-key: $API_KEY" -H 'content-type: application/json' \\
   -d '{"display_name":"Customer Service"}' | sed 's/.*"token":"\\([^"]*\\)".*/\\1/'); echo "$TOKEN"
-curl -s $API/phone-numbers -H "x-api-key: $API_KEY"      # "connected" after 5 seconds
+sleep 6      # by then the sandbox has scanned the QR code, as you would with a phone
 curl -s $API/messages/send-text -H "x-api-key: $API_KEY" -H 'content-type: application/json' \\
-  -d '{"token":"'$TOKEN'","number":"628000000001","text":"Hello"}'      # this recipient answers
-curl -s $API/dashboard -H "x-api-key: $API_KEY"
+  -d '{"token":"'$TOKEN'","number":"628000000001","text":"Hello"}'; echo      # this recipient answers
+curl -s $API/dashboard -H "x-api-key: $API_KEY"; echo
 
 Or every call at once: ./test-api.sh ${url}
 `

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, realpathSync, statSync } from 'node:fs'
+import { accessSync, chmodSync, constants, existsSync, mkdirSync, realpathSync, statSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -25,7 +25,7 @@ export function serverOwner(cluster: string): Owner | undefined {
 /** DATA_DIR, or `data` in the checkout; for root a folder in /var/lib when that one cannot be entered by others. */
 export function chooseDataFolder(wanted: string | undefined): { data_dir: string; note?: string } {
   const data_dir = path.resolve(wanted?.trim() || path.join(CHECKOUT, 'data'))
-  if (!isRoot() || canReach(data_dir, NOBODY)) return { data_dir }
+  if (canReach(data_dir, serverOwner(path.join(data_dir, 'postgres')))) return { data_dir }
   const hash = createHash('sha256').update(data_dir).digest('hex').slice(0, 12)
   const elsewhere = path.join('/var/lib/whatsapp-saas', hash)
   return { data_dir: elsewhere, note: `Data is kept in ${elsewhere}, since PostgreSQL cannot enter ${data_dir}.` }
@@ -33,7 +33,7 @@ export function chooseDataFolder(wanted: string | undefined): { data_dir: string
 
 /** Makes the folder so that PostgreSQL's user may pass through it, but nobody may list it. */
 export function makeDataFolder(data_dir: string) {
-  if (existsSync(data_dir)) return
+  if (existsSync(data_dir)) return checkWritable(data_dir)
   try {
     mkdirSync(path.dirname(data_dir), { recursive: true, mode: 0o755 })
     mkdirSync(data_dir, { recursive: true })
@@ -42,6 +42,17 @@ export function makeDataFolder(data_dir: string) {
     throw new Error(`The data folder ${data_dir} cannot be made; set DATA_DIR to a folder that you may write to.`, {
       cause: error,
     })
+  }
+}
+
+function checkWritable(data_dir: string) {
+  try {
+    accessSync(data_dir, constants.W_OK | constants.X_OK)
+  } catch (error) {
+    throw new Error(
+      `The data folder ${data_dir} belongs to another user; start as that user, or set DATA_DIR to a folder of your own.`,
+      { cause: error },
+    )
   }
 }
 

@@ -52,7 +52,15 @@ function run(program: string, args: string[], owner: Owner | undefined, input = 
     child.once('error', reject)
     child.once('close', (code, signal) => {
       if (code === 0) resolve()
-      else reject(new Error(`${path.basename(program)} failed (${signal ?? code}):\n${output.trim()}`))
+      else
+        reject(new Error(explain(output) ?? `${path.basename(program)} failed (${signal ?? code}):\n${output.trim()}`))
     })
   })
+}
+
+function explain(output: string): string | undefined {
+  if (/could not look up effective user/.test(output))
+    return 'PostgreSQL runs only as a user that the system knows, and this user id has no entry in /etc/passwd.'
+  if (/No space left/.test(output)) return 'The disk is full.'
+  return undefined
 }

@@ -64,8 +64,7 @@ function message(data: Json): Fact {
     message: {
       whatsapp_id: id,
       from_me,
-      chat: address(text(key.remoteJidAlt) ?? jid),
-      lid: jid.endsWith('@lid') ? jid : null,
+      ...addressesOf(key, jid),
       participant: participant(key),
       sender_name: from_me ? null : text(data.pushName),
       ...contentOf(text(data.messageType) ?? '', object(data.message), data.contextInfo),
@@ -75,8 +74,17 @@ function message(data: Json): Fact {
   }
 }
 
+/** The engine gives one address and, when it knows it, the other: which is the lid differs from chat to chat. */
+function addressesOf(key: Json, jid: string): { chat: string; lid: string | null } {
+  const both = [jid, text(key.remoteJidAlt) ?? '']
+  const lid = both.find((one) => one.endsWith('@lid'))
+  const chat = both.find((one) => one.endsWith('@s.whatsapp.net')) ?? jid
+  return { chat: address(chat), lid: lid ? address(lid) : null }
+}
+
 function participant(key: Json): string | null {
-  const jid = text(key.participantAlt) ?? text(key.participant)
+  const both = [text(key.participant) ?? '', text(key.participantAlt) ?? ''].filter((one) => one !== '')
+  const jid = both.find((one) => one.endsWith('@s.whatsapp.net')) ?? both[0]
   return jid ? address(jid) : null
 }
 
@@ -108,7 +116,7 @@ function edited(data: Json): Fact {
   // A deletion for everyone comes twice, as a REVOKE here and as messages.delete: the latter is the one we keep.
   if (!whatsapp_id || !jid || data.type === 'REVOKE') return { kind: 'ignored' }
   const content = contentOf('', object(data.editedMessage), undefined).content
-  return { kind: 'edited', whatsapp_id, chat: address(text(key.remoteJidAlt) ?? jid), text: text(content.text) }
+  return { kind: 'edited', whatsapp_id, chat: addressesOf(key, jid).chat, text: text(content.text) }
 }
 
 function deleted(data: Json): Fact {
@@ -116,7 +124,7 @@ function deleted(data: Json): Fact {
   const whatsapp_id = text(key.id)
   const jid = text(key.remoteJid)
   if (!whatsapp_id || !jid) return { kind: 'ignored' }
-  return { kind: 'deleted', whatsapp_id, chat: address(text(key.remoteJidAlt) ?? jid) }
+  return { kind: 'deleted', whatsapp_id, chat: addressesOf(key, jid).chat }
 }
 
 function connection(data: Json): Fact {

@@ -8,6 +8,13 @@ const dropped =
     stage.one.controls.disconnect('rec-wa', code)
   }
 
+const DROPS = {
+  'wa-webhooks-drop-428-socket-closed': 428,
+  'wa-webhooks-drop-503': 503,
+  'wa-webhooks-drop-515-restart': 515,
+  'wa-webhooks-drop-440-replaced': 440,
+}
+
 /** How instances come, connect and go. */
 export const connectionStories: Story[] = [
   {
@@ -154,14 +161,7 @@ export const connectionStories: Story[] = [
       'wa-webhooks-message-edited',
       (stage) => stage.one.controls.revoke('rec-wa', '3AIN000000000001'),
       'wa-webhooks-message-revoked',
-      dropped(428),
-      'wa-webhooks-drop-428-socket-closed',
-      dropped(503),
-      'wa-webhooks-drop-503',
-      dropped(515),
-      'wa-webhooks-drop-515-restart',
-      dropped(440),
-      'wa-webhooks-drop-440-replaced',
+      ...Object.entries(DROPS).flatMap(([recording, code]) => [dropped(code), recording]),
       quiet,
       ...words('wa-restart-open wa-webhooks-restart-open wa-connection-state-after-restart'),
       trouble({ endless_connecting: true }),
@@ -189,7 +189,7 @@ export const connectionStories: Story[] = [
     options: { qr_limit: 2, qr_rotate_seconds: 0.3 },
     steps: [
       async (stage) => {
-        const webhook = webhookTo(stage, '/wa', undefined, ['QRCODE_UPDATED', 'CONNECTION_UPDATE'])
+        const webhook = webhookTo(stage, '/qrlimit', undefined, ['QRCODE_UPDATED', 'CONNECTION_UPDATE'])
         await stage.create('rec-qrlimit', { qrcode: true, ...webhook }, stage.two)
       },
       ...words(`wa-send-text-while-qr-is-shown wa-webhooks-qr-limit wa-connection-state-after-qr-limit

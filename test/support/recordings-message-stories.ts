@@ -2,6 +2,7 @@ import { exchanges } from './recordings.js'
 import type { Action, Story } from './recordings-steps.js'
 import { ANA, anyOrder, GIF, incoming, openWa2, quiet, trouble, webhookTo, well, words } from './recordings-steps.js'
 
+const long = (unsigned: boolean) => ({ low: 1, high: 0, unsigned })
 const contact = {
   contactMessage: {
     displayName: 'Bia',
@@ -15,7 +16,7 @@ const heart = {
   reactionMessage: {
     key: { remoteJid: `${ANA}@s.whatsapp.net`, fromMe: true, id: '3EB0', participant: '' },
     text: '❤️',
-    senderTimestampMs: { low: 1, high: 1, unsigned: false },
+    senderTimestampMs: long(false),
   },
 }
 const goneImage = {
@@ -23,26 +24,29 @@ const goneImage = {
     url: 'https://mmg.whatsapp.net/f/gone',
     directPath: '/f/gone',
     mimetype: 'image/gif',
-    ...{ mediaKey: '', fileLength: {}, fileSha256: '', annotations: [], scanLengths: [], fileEncSha256: '' },
-    ...{ mediaKeyTimestamp: {}, interactiveAnnotations: [] },
+    ...{ mediaKey: '', fileLength: long(true), fileSha256: '', annotations: [], scanLengths: [], fileEncSha256: '' },
+    ...{ mediaKeyTimestamp: long(false), interactiveAnnotations: [] },
   },
 }
 const image = { type: 'image' as const, mimetype: 'image/gif', base64: GIF, caption: 'pixel' }
 const document = { type: 'document' as const, mimetype: 'application/pdf', base64: 'JVBERi0xLjQKZmFrZQo=' }
 
-/** The window of a recording becomes the last seconds. */
+/** The window of a recording becomes one of seconds before now. */
 const window =
-  (name: string, seconds: number): Action =>
+  (name: string, from: number, to = -1): Action =>
   (stage) => {
     const { where } = exchanges.get(name)!.request.body as { where: { messageTimestamp: { gte: string; lte: string } } }
-    stage.alias(where.messageTimestamp.gte, new Date(Date.now() - seconds * 1000).toISOString())
-    stage.alias(where.messageTimestamp.lte, new Date(Date.now() + 1000).toISOString())
+    stage.alias(where.messageTimestamp.gte, new Date(Date.now() - from * 1000).toISOString())
+    stage.alias(where.messageTimestamp.lte, new Date(Date.now() - to * 1000).toISOString())
   }
 
 const people: Action = (stage) => {
   stage.one.controls.teachRecipient('5511000000077', { on_whatsapp: false })
   stage.one.controls.addGroup('120363025246125486@g.us', 'Grupo de teste')
 }
+
+/** Nobody reads what is sent. */
+const delivered: Action = (stage) => stage.one.controls.teachRecipient(ANA, { receipts: 'delivered' })
 
 const sayTo =
   (number: string, text: string): Action =>
@@ -105,7 +109,9 @@ export const messageStories: Story[] = [
     steps: [
       openWa2,
       'wa-send-text-before-others',
-      (stage) => stage.alias('first (edited)', 'first'),
+      quiet,
+      'wa-update-message-text',
+      delivered,
       incoming('rec-wa2', { media: image, key_id: '3AIN200000000010' }),
       'wa-webhooks-messages-upsert-image-downloadable',
       () => new Promise((resolve) => setTimeout(resolve, 1_000 - (Date.now() % 1_000))),
@@ -116,7 +122,7 @@ export const messageStories: Story[] = [
       quiet,
       window('wa-find-messages-window', 0),
       window('wa-find-messages-window-page-2', 0),
-      window('wa-find-messages-window-empty', 7_200),
+      window('wa-find-messages-window-empty', 7_200, 3_600),
       ...words(`wa-find-messages-window wa-find-messages-window-page-2 wa-find-messages-window-empty
         wa-find-messages-from-me-true wa-find-messages-from-me-false wa-find-messages-unknown-id
         wa-find-messages-offset-string wa-send-media-document-downloadable wa-get-base64-sent-document
@@ -134,6 +140,7 @@ export const messageStories: Story[] = [
     steps: [
       (stage) => stage.create('rec-wa2', webhookTo(stage, '/w2', { authorization: 'Bearer gw-secret' })),
       (stage) => stage.link('rec-wa2', '5511911110020'),
+      delivered,
       sayTo(ANA, 'warm'),
       ...words('wa-send-text-client-gives-up wa-webhooks-send-text-client-gives-up'),
       window('wa-find-messages-client-gives-up', 10),

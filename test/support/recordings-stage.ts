@@ -89,7 +89,7 @@ export class Stage {
 
   /** Waits until nothing more is posted, and forgets what was. */
   async quiet(): Promise<void> {
-    for (let before = -1; before !== this.events.length; await sleep(60)) before = this.events.length
+    for (let before = -1; before !== this.events.length; await sleep(45)) before = this.events.length
     this.events.length = 0
   }
 
@@ -164,6 +164,8 @@ export class Stage {
   private asHere(text: string): string {
     let here = text.replaceAll('"integration":"EVOLUTION"', '"integration":"WHATSAPP-BAILEYS"')
     here = here.replaceAll('"accessTokenWaBusiness":"","status":"open"', '"accessTokenWaBusiness":"","status":"close"')
+    // nobody has to wait as long as the recording did
+    here = here.replaceAll('"delay":1200', '"delay":120')
     for (const [recorded, alias] of this.aliases) here = here.replaceAll(recorded, alias)
     return here
   }

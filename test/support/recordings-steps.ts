@@ -1,4 +1,4 @@
-import { Stage } from './recordings-stage.js'
+import type { Stage } from './recordings-stage.js'
 import type { SandboxOptions } from '../../src/sandbox/server.js'
 
 export type Action = (stage: Stage) => unknown

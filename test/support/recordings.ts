@@ -34,7 +34,9 @@ const VARYING = new Set(
   `id instanceId keyId messageId hash token apikey sender server_url date_time code base64 pairingCode
    messageTimestamp timestampMs senderTimestampMs mediaKeyTimestamp ephemeralSettingTimestamp createdAt updatedAt
    disconnectionAt disconnectionObject url directPath fileLength version whatsappWebVersion waveform
-   mentionedJid mediaKey fileSha256 fileEncSha256 jpegThumbnail seconds height width Message Contact`.split(/\s+/),
+   mentionedJid mediaKey fileSha256 fileEncSha256 jpegThumbnail low high seconds height width Message Contact`.split(
+    /\s+/,
+  ),
 )
 /** Only whether there is one: how far a count got depends on what was done before. */
 const COUNTS = new Set(['count', 'total', 'pages'])

@@ -36,7 +36,7 @@ export class Connection {
     return this.state === 'open' && !this.instance.troubles.connection_closed
   }
 
-  async presentQr(): Promise<unknown> {
+  presentQr(): unknown {
     return this.qr ? this.qr.present() : { count: this.state === 'connecting' ? this.codesShown : 0 }
   }
 
@@ -79,13 +79,15 @@ export class Connection {
     this.announce('close', code)
   }
 
-  /** Logged out through the API. */
+  /** Logged out through the API. The order of the events was seen to differ with the state. */
   logout(): void {
+    const { state } = this
     const status = this.forgetSession(401, 'Intentional Logout')
     this.instance.deaf = true
+    if (state !== 'open') void this.instance.emit('status.instance', status)
     void this.instance.emit('logout.instance', null)
     this.announce('close', 401)
-    void this.instance.emit('status.instance', status)
+    if (state === 'open') void this.instance.emit('status.instance', status)
   }
 
   /** The socket ends without a word: the server stops or the instance is removed. */
@@ -151,7 +153,7 @@ export class Connection {
     const first = this.qr === undefined
     this.qr = new Qr(this.codesShown, this.pairingNumber !== undefined)
     if (this.instance.row.connectionStatus !== 'connecting') this.instance.update({ connectionStatus: 'connecting' })
-    void this.announceQr(this.qr)
+    this.announceQr(this.qr)
     this.timers.after(qr_limit ? LOGIN_MS : settings.qr_rotate_seconds * 1000, () => this.showQr())
     if (first && settings.scan_after_seconds !== null) {
       this.timers.after(settings.scan_after_seconds * 1000, () => this.scan())
@@ -169,10 +171,10 @@ export class Connection {
     })
   }
 
-  private async announceQr(qr: Qr): Promise<void> {
+  private announceQr(qr: Qr): void {
     if (!this.instance.listensTo('qrcode.updated')) return
-    const { pairingCode, code, base64 } = await qr.present()
-    await this.instance.emit('qrcode.updated', { qrcode: { instance: this.instance.name, pairingCode, code, base64 } })
+    const { pairingCode, code, base64 } = qr
+    void this.instance.emit('qrcode.updated', { qrcode: { instance: this.instance.name, pairingCode, code, base64 } })
   }
 
   private announce(state: SocketState | 'refused', statusReason: number, profile = {}): void {

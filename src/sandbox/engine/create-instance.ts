@@ -42,7 +42,7 @@ async function create(engine: Engine, name: string, body: Json): Promise<Json> {
   return {
     ...answer,
     instance: { ...answer.instance, status: instance.connection.state },
-    qrcode: await instance.connection.presentQr(),
+    qrcode: instance.connection.presentQr(),
   }
 }
 

@@ -157,6 +157,6 @@ function contextOf(instance: Instance, written: Written, content: Content): Json
     const quote = { stanzaId: quoted.key.id, participant, quotedMessage: quoted.message }
     return { mentionedJid: [], groupMentions: [], ...quote }
   }
-  // as seen: nothing for texts and documents, null for every other kind
-  return ['conversation', 'documentMessage'].includes(content.type) ? undefined : null
+  // as seen: nothing for some kinds, null for the others
+  return ['conversation', 'documentMessage', 'reactionMessage'].includes(content.type) ? undefined : null
 }

@@ -114,15 +114,15 @@ async function connect(engine: Engine, { name, req }: Call): Promise<Answer> {
     connection.open(queryOf(req, 'number'))
     await engine.world.timers.sleep(engine.world.settings.connect_wait_ms)
   }
-  return ok(await connection.presentQr())
+  return ok(connection.presentQr())
 }
 
-async function restart(engine: Engine, { name }: Call): Promise<Answer> {
+function restart(engine: Engine, { name }: Call): Answer {
   const connection = engine.get(name)?.connection
   if (!connection || connection.state === 'close') return SOMETHING_FAILED
   engine.world.troubles.instanceRestarted(name)
   connection.restart()
-  return ok(connection.state === 'open' ? stateOf(engine, name) : await connection.presentQr())
+  return ok(connection.state === 'open' ? stateOf(engine, name) : connection.presentQr())
 }
 
 const stateOf = (engine: Engine, name: string) => ({

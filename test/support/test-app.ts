@@ -1,0 +1,153 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import request from 'supertest'
+import { readConfig } from '../../src/config.js'
+import { createLogger } from '../../src/logger.js'
+import { startSandbox, SandboxDatabase, type Sandbox, type SandboxOptions } from '../../src/sandbox/server.js'
+import { type RunningServer, startServer } from '../../src/server.js'
+import { createTestDatabase, type TestDatabase } from './database.js'
+
+export const ENGINE_KEY = 'engine-key-of-the-test-pool-0123456789'
+
+export interface TestAppOptions {
+  env?: Record<string, string>
+  servers?: number
+  sandbox?: Partial<SandboxOptions>
+}
+
+export type TestApp = Awaited<ReturnType<typeof startTestApp>>
+
+/** A whole server on its own database, in front of real sandbox engines, spoken to over real sockets. */
+export async function startTestApp(options: TestAppOptions = {}) {
+  const database = await createTestDatabase()
+  const sandboxes = await startSandboxes(options)
+  const server = await startReplica(database, sandboxes, options.env)
+  const api = request(server.url)
+
+  const app = {
+    database,
+    sandboxes,
+    server,
+    url: server.url,
+    ctx: server.context,
+    crew: server.crew,
+    db: server.context.db,
+    api,
+    /** Another process of the same product on the same database, as far as that can be had within one. */
+    startReplica: (env: Record<string, string> = {}) => startReplica(database, sandboxes, { ...options.env, ...env }),
+    createUser: (fields: Record<string, unknown> = {}) => createUser(api, fields),
+    sandboxOf: (engineName: string) => sandboxOf(sandboxes, engineName),
+    /** A number that has been scanned and is connected. */
+    connectedNumber: async (user: TestUser, fields: Record<string, unknown> = {}) => {
+      const created = await user.post('/api/phone-numbers/create', { display_name: 'Support', ...fields })
+      if (created.status !== 201) throw new Error(`create answered ${created.status}: ${created.text}`)
+      const phone = created.body.phone_number as TestNumber
+      const engine_name = `${phone.instance_name}_g1`
+      sandboxOf(sandboxes, engine_name).controls.scan(engine_name)
+      await eventually(async () => (await user.get(`/api/phone-numbers/${phone.id}/status`)).body.phone_number.status === 'connected')
+      return { ...phone, engine_name }
+    },
+    stop: async () => {
+      await server.close()
+      await Promise.all(sandboxes.map((sandbox) => sandbox.close()))
+      await database.drop()
+    },
+  }
+  return app
+}
+
+export interface TestNumber {
+  id: number
+  token: string
+  instance_name: string
+  engine_name: string
+  webhook_secret?: string
+}
+
+function startSandboxes({ servers = 2, sandbox }: TestAppOptions): Promise<Sandbox[]> {
+  const database = SandboxDatabase.open()
+  const names = Array.from({ length: servers }, (_, i) => `sandbox-${i + 1}`)
+  const defaults = { api_key: ENGINE_KEY, connect_wait_ms: 20, ack_delay_ms: 20, database }
+  const quick = { attempts: 60, initial_delay_ms: 50, max_delay_ms: 500 }
+  return Promise.all(names.map((name) => startSandbox({ ...defaults, webhook_retry: quick, ...sandbox, name })))
+}
+
+export async function startReplica(
+  database: TestDatabase,
+  sandboxes: Sandbox[],
+  env: Record<string, string> = {},
+): Promise<RunningServer> {
+  const ports = await freePort()
+  const config = readConfig({
+    HOST: '127.0.0.1',
+    PORT: String(ports),
+    LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'silent',
+    DB_HOST: database.host,
+    DB_PORT: String(database.port),
+    DB_USER: database.user,
+    DB_PASSWORD: database.password,
+    DB_NAME: database.name,
+    EVOLUTION_API_KEY: ENGINE_KEY,
+    EVOLUTION_SERVERS: sandboxes.map(({ name, url }) => `${name}=${url}`).join(','),
+    JWT_SECRET: 'jwt-key-of-the-test-server-0123456789abcdef',
+    WEBHOOK_PRIVATE_TARGETS: 'loopback',
+    MEDIA_PRIVATE_TARGETS: 'loopback',
+    SEND_GAP_SECONDS: '0',
+    RATE_LIMIT_PER_MINUTE: '1000000',
+    RATE_LIMIT_AUTH_PER_MINUTE: '1000000',
+    ...env,
+  })
+  return startServer(config, createLogger(config.log.level))
+}
+
+async function freePort(): Promise<number> {
+  const { createServer } = await import('node:net')
+  return new Promise((resolve) => {
+    const probe = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as { port: number }
+      probe.close(() => resolve(port))
+    })
+  })
+}
+
+function sandboxOf(sandboxes: Sandbox[], engineName: string): Sandbox {
+  const owner = sandboxes.find(({ controls }) => controls.instances().some(({ name }) => name === engineName))
+  if (!owner) throw new Error(`no sandbox has ${engineName}`)
+  return owner
+}
+
+export type TestUser = Awaited<ReturnType<typeof createUser>>
+
+let users = 0
+
+async function createUser(api: ReturnType<typeof request>, fields: Record<string, unknown> = {}) {
+  const email = `user${++users}-${process.pid}-${Math.random().toString(36).slice(2)}@example.com`
+  const registered = await api
+    .post('/api/auth/register')
+    .send({ email, password: 'SecurePass123!', full_name: 'Test User', plan_type: 'business', ...fields })
+  if (registered.status !== 201) throw new Error(`register answered ${registered.status}: ${registered.text}`)
+  const { id, api_key } = registered.body.user as { id: number; api_key: string }
+  const withKey = (call: request.Test) => call.set('x-api-key', api_key)
+  return {
+    id,
+    email,
+    api_key,
+    password: 'SecurePass123!',
+    get: (path: string) => withKey(api.get(path)),
+    post: (path: string, body?: object) => withKey(api.post(path)).send(body),
+    delete: (path: string) => withKey(api.delete(path)),
+  }
+}
+
+/** Looks again until it is true, for what happens by itself; fails with the last error after ten seconds. */
+export async function eventually(check: () => Promise<unknown>, ms = 10_000): Promise<void> {
+  const end = Date.now() + ms
+  for (;;) {
+    try {
+      if ((await check()) !== false) return
+      throw new Error('it did not become true')
+    } catch (err) {
+      if (Date.now() > end) throw err
+    }
+    await pause(15)
+  }
+}

@@ -1,0 +1,63 @@
+import { type IncomingHttpHeaders, createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+export interface Received {
+  path: string
+  headers: IncomingHttpHeaders
+  text: string
+  body: { id: string; type: string; position: number; data: Record<string, unknown>; [name: string]: unknown }
+}
+
+/** Statuses to answer with, in turn; 'reset' breaks the connection, 'hang' never answers. */
+export type Reply = number | 'reset' | 'hang' | { status: number; headers?: Record<string, string>; body?: string }
+
+/** A real receiver of webhooks that remembers what it got and can be told how to answer. */
+export class WebhookSink {
+  readonly received: Received[] = []
+  private replies: Reply[] = []
+  private always: Reply = 200
+
+  private constructor(private readonly server: ReturnType<typeof createServer>) {}
+
+  static async start(): Promise<WebhookSink> {
+    const server = createServer()
+    const sink = new WebhookSink(server)
+    server.on('request', (req, res) => {
+      const chunks: Buffer[] = []
+      req.on('data', (chunk: Buffer) => chunks.push(chunk))
+      req.on('end', () => {
+        const text = Buffer.concat(chunks).toString()
+        sink.received.push({ path: req.url!, headers: req.headers, text, body: JSON.parse(text) })
+        const reply = sink.replies.shift() ?? sink.always
+        if (reply === 'reset') req.socket.destroy()
+        else if (reply === 'hang') return
+        else if (typeof reply === 'number') res.writeHead(reply).end('ok')
+        else res.writeHead(reply.status, reply.headers).end(reply.body ?? '')
+      })
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    return sink
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/hook`
+  }
+
+  /** The next answers, one each; afterwards 200 again, or what `replyAlways` said. */
+  replyWith(...replies: Reply[]): void {
+    this.replies.push(...replies)
+  }
+
+  replyAlways(reply: Reply): void {
+    this.always = reply
+  }
+
+  ofType(type: string): Received[] {
+    return this.received.filter(({ body }) => body.type === type)
+  }
+
+  async stop(): Promise<void> {
+    this.server.closeAllConnections()
+    await new Promise((resolve) => this.server.close(resolve))
+  }
+}
