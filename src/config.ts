@@ -68,6 +68,7 @@ const Environment = z.object({
 
   SEND_GAP_SECONDS: z.coerce.number().min(0).max(3600).default(1),
   MESSAGE_TTL_SECONDS: whole(10, 7 * 86_400).default(86_400),
+  CONTACT_CHECKS_PER_HOUR: whole(0, 10_000).default(60),
   MEDIA_MAX_MB: whole(1, 64).default(16),
   MEDIA_PRIVATE_TARGETS: z.string().transform(list).default([]),
   WEBHOOK_PRIVATE_TARGETS: z.string().transform(list).default([]),
@@ -148,6 +149,7 @@ function shape(env: Env) {
       default_country: env.DEFAULT_COUNTRY,
     },
     messages: { gap_seconds: env.SEND_GAP_SECONDS, ttl_seconds: env.MESSAGE_TTL_SECONDS },
+    contacts: { checks_per_hour: env.CONTACT_CHECKS_PER_HOUR },
     media: { max_bytes: env.MEDIA_MAX_MB * 1024 * 1024, private_targets: env.MEDIA_PRIVATE_TARGETS },
     webhooks: { private_targets: env.WEBHOOK_PRIVATE_TARGETS },
     rate_limits: { per_minute: env.RATE_LIMIT_PER_MINUTE, auth_per_minute: env.RATE_LIMIT_AUTH_PER_MINUTE },

@@ -7,9 +7,13 @@ import type { Config } from './config.js'
 import { Database } from './db/database.js'
 import type { Logger } from './logger.js'
 import { createLogger } from './logger.js'
+import { Acknowledgements } from './services/acknowledgements.js'
 import { AccessTokens } from './services/access-tokens.js'
 import { Authenticator } from './services/authenticator.js'
+import { BulkService } from './services/bulk.js'
+import { ContactService } from './services/contacts.js'
 import { DeliveryService } from './services/deliveries.js'
+import { Drafting } from './services/drafting.js'
 import { HealthService } from './services/health.js'
 import { IngressService } from './services/ingress.js'
 import { InstanceService } from './services/instances.js'
@@ -17,8 +21,12 @@ import { Lanes } from './services/lanes.js'
 import { Linking } from './services/linking.js'
 import { MediaService } from './services/media.js'
 import { Membership } from './services/membership.js'
+import { MessageMediaService } from './services/message-media.js'
 import { MessageService } from './services/messages.js'
 import { PhoneNumberService } from './services/phone-numbers.js'
+import { QueueService } from './services/queue.js'
+import { Reactions } from './services/reactions.js'
+import { Reconciliation } from './services/reconciliation.js'
 import { RequestLog } from './services/request-log.js'
 import { StatisticsService } from './services/statistics.js'
 import { UserService } from './services/users.js'
@@ -57,6 +65,12 @@ export function buildContext(config: Config, resources: Resources) {
   const linking = new Linking(db, instances, waitingRoom, bus)
   const lanes = new Lanes(db, pool, bus, membership, config.messages, log)
   const media = new MediaService(resources.media, config.media)
+  const drafting = new Drafting(db, media, {
+    default_country: config.users.default_country,
+    ttl_seconds: config.messages.ttl_seconds,
+  })
+  const queue = new QueueService(db, bus)
+  const messages = new MessageService(db, lanes, drafting, queue, waitingRoom)
 
   return {
     config,
@@ -73,10 +87,14 @@ export function buildContext(config: Config, resources: Resources) {
     authenticator: new Authenticator(db, tokens, bus),
     users: new UserService(db, tokens, bus, config.users),
     phoneNumbers: new PhoneNumberService(db, instances, linking, resources.webhookGuard),
-    messages: new MessageService(db, lanes, media, waitingRoom, {
-      default_country: config.users.default_country,
-      ttl_seconds: config.messages.ttl_seconds,
-    }),
+    queue,
+    messages,
+    reactions: new Reactions(db, messages),
+    messageMedia: new MessageMediaService(db, pool),
+    bulk: new BulkService(db, drafting, bus, membership),
+    contacts: new ContactService(db, pool, drafting, config.contacts),
+    reconciliation: new Reconciliation(db, pool, bus, log),
+    acknowledgements: new Acknowledgements(db, bus),
     statistics: new StatisticsService(db),
     ingress: new IngressService(db, bus, log),
     deliveries: new DeliveryService(db, resources.webhookHttp, log),

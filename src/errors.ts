@@ -12,6 +12,7 @@ const STATUS_BY_CODE = {
   payload_too_large: 413,
   recipient_not_on_whatsapp: 422,
   media_rejected: 422,
+  idempotency_mismatch: 422,
   quota_exceeded: 429,
   rate_limited: 429,
   internal_error: 500,

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http'
 import { once } from 'node:events'
-import { readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { canReach } from '../src/embedded/data-folder.js'
 import { freePorts } from '../src/embedded/free-ports.js'
@@ -147,18 +147,27 @@ describe('a checkout', () => {
     await playground.until(async () => (await livez(PORT)) === undefined)
   })
 
-  test('builds only what has changed, and drops what has gone', async () => {
+  test('is built again only when its sources have changed, without what has gone', async () => {
     const folder = playground.checkout({ mode: 0o755 })
-    const source = path.join(folder, 'src/extra.ts')
-    const compiled = path.join(folder, 'dist/extra.js')
-    writeFileSync(source, 'export const extra = 1\n')
-    const listing = ['scripts/run.cjs', 'test', '--listTests']
-    const first = playground.run(listing, {}, { cwd: folder })
-    await first.ended
-    expect(first.output).toContain('Building')
-    expect(readFileSync(compiled, 'utf8')).toContain('extra = 1')
-    const again = playground.run(listing, {}, { cwd: folder })
-    await again.ended
-    expect(again.output).not.toContain('Building')
+    rmSync(path.join(folder, 'src'), { recursive: true })
+    mkdirSync(path.join(folder, 'src'))
+    writeFileSync(path.join(folder, 'src/main.ts'), `process.stdout.write('Built anew.\\n')\n`)
+    const first = playground.start({}, { cwd: folder })
+    expect(await first.ended).toBe(0)
+    expect(first.output).toBe('Building (a few seconds) …\nBuilt anew.\n')
+    expect(existsSync(path.join(folder, 'dist/config.js'))).toBe(false)
+    const again = playground.start({}, { cwd: folder })
+    expect(await again.ended).toBe(0)
+    expect(again.output).toBe('Built anew.\n')
+  })
+
+  test('that does not compile says where, and does not start', async () => {
+    const folder = playground.checkout({ mode: 0o755 })
+    rmSync(path.join(folder, 'src'), { recursive: true })
+    mkdirSync(path.join(folder, 'src'))
+    writeFileSync(path.join(folder, 'src/main.ts'), `export const broken: number = 'text'\n`)
+    const run = playground.start({}, { cwd: folder })
+    expect(await run.ended).toBe(1)
+    expect(run.output).toMatch(/src\/main\.ts\(1,14\): error TS2322[^]*The build failed\.\n$/)
   })
 })

@@ -30,8 +30,10 @@ describe('a restart', () => {
     probe.events = []
     await until(() => second.controls.instance('a').state === 'open')
     await until(() => second.controls.instance('unpaired').qr_count === 1)
-    const updates = probe.events.filter(({ event, instance }) => event === 'connection.update' && instance === 'a')
-    expect(updates.map(({ data }) => data.state)).toEqual(['connecting', 'open'])
+    const updates = () =>
+      probe.events.filter(({ event, instance }) => event === 'connection.update' && instance === 'a')
+    await until(() => updates().length === 2)
+    expect(updates().map(({ data }) => data.state)).toEqual(['connecting', 'open'])
     expect(second.controls.ledger.count('a', '62811', 'kept')).toBe(1)
     const found = await ask(second, 'POST', '/chat/findMessages/a', {})
     expect(found.body).toMatchObject({ messages: { records: [{ MessageUpdate: [{}, {}] }] } })

@@ -19,6 +19,20 @@ export class EngineUnreachable extends Error {
   }
 }
 
+/** A row of findMessages, as far as it is read. */
+export interface FoundMessage {
+  key: { id: string; remoteJid: string; remoteJidAlt?: string; fromMe: boolean; participant?: string }
+  messageType: string
+  message: Record<string, unknown>
+  messageTimestamp: number
+  pushName?: string | null
+  contextInfo?: unknown
+  MessageUpdate: { status: string }[]
+}
+
+const PAGE_SIZE = 200
+const MAX_PAGES = 50
+
 export interface EngineWebhook {
   url: string
   headers: Record<string, string>
@@ -114,6 +128,37 @@ export class EvolutionClient {
 
   verifyKey(timeoutMs = 5_000) {
     return this.call('POST', '/verify-creds', {}, undefined, timeoutMs)
+  }
+
+  /** Stored messages of a window of time; the engine ignores a filter that is not exactly as it expects. */
+  async findMessages(
+    engineName: string,
+    { from, to, from_me }: { from: Date; to: Date; from_me: boolean },
+  ): Promise<FoundMessage[]> {
+    const where = {
+      ...(from_me ? { key: { fromMe: true } } : {}), // `false` would be ignored
+      messageTimestamp: { gte: from.toISOString(), lte: to.toISOString() },
+    }
+    const found: FoundMessage[] = []
+    for (let page = 1; page <= MAX_PAGES; page++) {
+      // `offset` is the size of a page, and there must be no `limit`.
+      const answer = await this.call('POST', path('/chat/findMessages', engineName), { where, page, offset: PAGE_SIZE })
+      const { messages } = answer.body as { messages?: { pages: number; records: FoundMessage[] } }
+      if (answer.status !== 200 || !messages) throw new Error(`findMessages answered ${answer.status}`)
+      found.push(...messages.records.filter((record) => record.key.fromMe === from_me))
+      if (page >= messages.pages) break
+    }
+    return found
+  }
+
+  /** Which numbers are on WhatsApp; the order of the answer is not the order asked. */
+  checkNumbers(engineName: string, numbers: string[]) {
+    return this.call('POST', path('/chat/whatsappNumbers', engineName), { numbers }, undefined, 75_000)
+  }
+
+  /** The file of a stored message, as base64 in JSON: large. */
+  fetchMedia(engineName: string, whatsappId: string) {
+    return this.call('POST', path('/chat/getBase64FromMediaMessage', engineName), { message: { key: { id: whatsappId } } })
   }
 
   /** Sends through one route of /message; the answer may take as long as `send_timeout_seconds`. */

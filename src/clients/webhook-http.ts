@@ -10,6 +10,8 @@ export interface WebhookAnswer {
   retry_after?: string
   body?: string
   ms: number
+  /** Broken off by us: it says nothing about the receiver. */
+  aborted?: boolean
 }
 
 /** Posts to users' URLs: guarded at every connect, no redirects, 15 s in all, the first kilobyte of the answer kept. */
@@ -26,8 +28,8 @@ export class WebhookHttp {
     })
   }
 
-  /** Never throws: what went wrong is part of the answer. */
-  async post(url: string, headers: Record<string, string>, body: string): Promise<WebhookAnswer> {
+  /** Never throws: what went wrong is part of the answer. `stop` breaks it off, as `aborted`. */
+  async post(url: string, headers: Record<string, string>, body: string, stop?: AbortSignal): Promise<WebhookAnswer> {
     const started = performance.now()
     const elapsed = () => Math.round(performance.now() - started)
     try {
@@ -36,7 +38,7 @@ export class WebhookHttp {
         dispatcher: this.agent,
         headers: { ...headers, 'content-type': 'application/json', 'user-agent': 'whatsapp-saas-api/1' },
         body,
-        signal: AbortSignal.timeout(TIMEOUT_MS),
+        signal: stop ? AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), stop]) : AbortSignal.timeout(TIMEOUT_MS),
       })
       const retryAfter = response.headers['retry-after']
       return {
@@ -46,7 +48,7 @@ export class WebhookHttp {
         ms: elapsed(),
       }
     } catch (err) {
-      return { error: describe(err), ms: elapsed() }
+      return { error: describe(err), ms: elapsed(), aborted: stop?.aborted ?? false }
     }
   }
 

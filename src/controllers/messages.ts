@@ -1,51 +1,99 @@
 import type { Request, Response } from 'express'
 import { z } from 'zod'
+import type { Message } from '../db/messages.js'
+import type { MessageMediaService } from '../services/message-media.js'
 import { failureOf, viewOf } from '../services/message-view.js'
 import type { MessageService, Sent } from '../services/messages.js'
-import { parse } from './parse.js'
-
-/** WhatsApp's own limit for a text. */
-const MAX_TEXT = 65_536
-
-const Sender = {
-  token: z.string().min(1).max(200).optional(),
-  from: z.literal('auto').optional(),
-  number: z.union([z.string().trim().min(1).max(100), z.number()], 'must be the recipient, like 628123456789'),
-  ttl_seconds: z.coerce.number().int().min(10).max(604_800).optional(),
-}
-
-const TextBody = z.object({
-  ...Sender,
-  text: z
-    .string('must be a text')
-    .max(MAX_TEXT)
-    .refine((text) => text.trim() !== '', 'must not be empty'),
-})
-
-const MediaBody = z.object({
-  ...Sender,
-  mediaUrl: z.string().trim().max(2048).optional(),
-  base64: z.string().min(1).optional(),
-  mediaType: z.enum(['image', 'video', 'audio', 'document'], 'must be image, video, audio or document'),
-  caption: z.string().max(4_096).optional(),
-  fileName: z.string().max(255).optional(),
-})
+import type { Reactions } from '../services/reactions.js'
+import { type Kind, SendAt, requestOf, sendSchema } from './message-schemas.js'
+import { Id, IdempotencyKey, Page, nextCursor, parse } from './parse.js'
 
 /** Seconds a caller waits for the outcome before it gets 202. */
 const Wait = z.object({ wait: z.coerce.number().min(0).max(60).default(15) })
 
-export function messageController(service: MessageService) {
+const STATUSES = [
+  'queued',
+  'sending',
+  'sent',
+  'delivered',
+  'read',
+  'failed',
+  'unconfirmed',
+  'expired',
+  'canceled',
+  'received',
+] as const
+const Time = z.iso
+  .datetime({ offset: true, error: 'must be a time like 2026-01-31T09:00:00+07:00' })
+  .transform((text) => new Date(text))
+const ListQuery = Page.extend({
+  phone_number_id: z.coerce.number().int().positive().optional(),
+  status: z.enum(STATUSES).optional(),
+  direction: z.enum(['outgoing', 'incoming']).optional(),
+  recipient: z.string().trim().max(100).optional(),
+  from: Time.optional(),
+  to: Time.optional(),
+})
+
+const ReactionBody = z.object({
+  message_id: z.coerce.number().int().positive(),
+  reaction: z.string('must be one emoji, or "" to take it back').max(20),
+})
+
+const RescheduleBody = z.object({ send_at: SendAt })
+
+interface Services {
+  messages: MessageService
+  reactions: Reactions
+  files: MessageMediaService
+}
+
+export function messageController({ messages, reactions, files }: Services) {
+  const optionsOf = (req: Request) => ({ ...parse(Wait, req.query), ...parse(IdempotencyKey, req.headers) })
+
   return {
-    sendText: async (req: Request, res: Response) => {
-      const input = parse(TextBody, req.body)
-      answer(res, await service.sendText(req.user, { ...input, ...parse(Wait, req.query) }))
+    send: (kind: Kind) => async (req: Request, res: Response) => {
+      const request = requestOf(kind, parse(sendSchema(kind), req.body) as Record<string, unknown>, req.upload)
+      answer(res, await messages.send(req.user, request, optionsOf(req)))
     },
 
-    sendMedia: async (req: Request, res: Response) => {
-      const { mediaUrl, base64, mediaType, fileName, ...input } = parse(MediaBody, req.body)
-      const media = { url: mediaUrl, base64, upload: req.upload }
-      const request = { ...input, ...parse(Wait, req.query), media, media_type: mediaType, file_name: fileName }
-      answer(res, await service.sendMedia(req.user, request))
+    react: async (req: Request, res: Response) => {
+      const { message_id, reaction } = parse(ReactionBody, req.body)
+      answer(res, await reactions.send(req.user, message_id, reaction, optionsOf(req)))
+    },
+
+    list: async (req: Request, res: Response) => {
+      const { cursor, ...filter } = parse(ListQuery, req.query)
+      const found = await messages.list(req.user, { ...filter, before: cursor })
+      res.json({ success: true, messages: found.map(present), next_cursor: nextCursor(found, filter.limit) })
+    },
+
+    show: async (req: Request, res: Response) => {
+      res.json({ success: true, message: present(await messages.get(req.user, parse(Id, req.params).id)) })
+    },
+
+    media: async (req: Request, res: Response) => {
+      const { bytes, mime_type, file_name } = await files.fetch(req.user, parse(Id, req.params).id)
+      // Somebody else's file: never rendered as a page of ours.
+      res
+        .set({ 'content-type': mime_type, 'content-security-policy': 'sandbox' })
+        .attachment(file_name)
+        .type(mime_type)
+        .send(bytes)
+    },
+
+    cancel: async (req: Request, res: Response) => {
+      res.json({ success: true, message: present(await messages.cancel(req.user, parse(Id, req.params).id)) })
+    },
+
+    retry: async (req: Request, res: Response) => {
+      answer(res, await messages.retry(req.user, parse(Id, req.params).id, optionsOf(req)))
+    },
+
+    reschedule: async (req: Request, res: Response) => {
+      const { send_at } = parse(RescheduleBody, req.body)
+      const message = await messages.reschedule(req.user, parse(Id, req.params).id, new Date(send_at))
+      res.json({ success: true, message: present(message) })
     },
   }
 }
@@ -59,6 +107,20 @@ function answer(res: Response, { message, quota }: Sent) {
   })
   if (message.status === 'failed') throw failureOf(message)
   const sent = ['sent', 'delivered', 'read'].includes(message.status)
-  const { created_at, sent_at } = message
-  res.status(sent ? 200 : 202).json({ success: true, message: { ...viewOf(message), created_at, sent_at } })
+  res.status(sent ? 200 : 202).json({ success: true, message: present(message) })
+}
+
+function present(message: Message) {
+  return {
+    ...viewOf(message),
+    source: message.source,
+    content: message.content,
+    retry_of: message.retry_of,
+    created_at: message.created_at,
+    send_at: message.scheduled_for,
+    sent_at: message.sent_at,
+    delivered_at: message.delivered_at,
+    read_at: message.read_at,
+    history: message.history,
+  }
 }

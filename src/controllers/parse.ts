@@ -10,9 +10,12 @@ export function parse<Schema extends z.ZodType>(schema: Schema, input: unknown):
     )
   const result = schema.safeParse(input ?? {})
   if (result.success) return result.data
-  const details = result.error.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message }))
+  const details = detailsOf(result.error)
   throw invalidRequest(`The request is not valid. ${details.map(sentence).join(' ')}`, details)
 }
+
+export const detailsOf = (err: z.ZodError) =>
+  err.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message }))
 
 const sentence = ({ path, message }: { path: string; message: string }) => `${path || 'body'}: ${message}.`
 
@@ -37,3 +40,8 @@ export const Page = z.object({
 export function nextCursor(rows: { id: number }[], limit: number): string | null {
   return rows.length < limit ? null : Buffer.from(String(rows.at(-1)!.id)).toString('base64url')
 }
+
+/** The header of a call that may be repeated without doing it twice. */
+export const IdempotencyKey = z
+  .object({ 'idempotency-key': z.string().trim().min(1, 'must not be empty').max(255).optional() })
+  .transform((headers) => ({ idempotency_key: headers['idempotency-key'] }))

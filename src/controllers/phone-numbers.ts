@@ -2,6 +2,7 @@ import type { Request, Response } from 'express'
 import { z } from 'zod'
 import type { PhoneNumber } from '../db/phone-numbers.js'
 import type { PhoneNumberService } from '../services/phone-numbers.js'
+import { isRestricted } from '../services/acknowledgements.js'
 import { Id, Page, nextCursor, parse } from './parse.js'
 
 /** Multipart and urlencoded bodies know only text. */
@@ -63,6 +64,8 @@ function present(phone: PhoneNumber) {
     status: phone.status,
     status_reason: phone.status_reason,
     status_changed_at: phone.status_changed_at,
+    restriction: isRestricted(phone) ? phone.restriction : null,
+    ack_ratio_1h: phone.ack_ratio_1h,
     webhook_url: phone.webhook_url,
     metadata: phone.metadata,
     receive_groups: phone.receive_groups,

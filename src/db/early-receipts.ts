@@ -1,13 +1,32 @@
 import type { Queryable } from './database.js'
-import type { Receipt } from './messages.js'
+import type { Receipt } from './message-reports.js'
 
-/** Keeps receipts whose message does not know its WhatsApp id yet. */
-export async function insert(tx: Queryable, receipts: Receipt[]): Promise<void> {
+/** A report about a message that does not know its WhatsApp id yet; of a send also what was sent, to find it again. */
+export interface EarlyReceipt extends Receipt {
+  sending?: { generation: number; recipient: string; fingerprint: Buffer; sent_at: Date }
+}
+
+export async function insert(tx: Queryable, receipts: EarlyReceipt[]): Promise<void> {
   if (receipts.length === 0) return
   await tx.query(
-    `insert into early_receipts (phone_number_id, whatsapp_id, status)
-     select * from unnest($1::bigint[], $2::text[], $3::text[]) on conflict do nothing`,
-    [receipts.map((r) => r.phone_number_id), receipts.map((r) => r.whatsapp_id), receipts.map((r) => r.status)],
+    `insert into early_receipts (phone_number_id, whatsapp_id, status, generation, recipient, fingerprint, sent_at)
+     select distinct on (phone_number_id, whatsapp_id, status) *
+       from unnest($1::bigint[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::bytea[], $7::timestamptz[])
+            as e (phone_number_id, whatsapp_id, status, generation, recipient, fingerprint, sent_at)
+         on conflict (phone_number_id, whatsapp_id, status) do update
+        set generation = coalesce(excluded.generation, early_receipts.generation),
+            recipient = coalesce(excluded.recipient, early_receipts.recipient),
+            fingerprint = coalesce(excluded.fingerprint, early_receipts.fingerprint),
+            sent_at = coalesce(excluded.sent_at, early_receipts.sent_at)`,
+    [
+      receipts.map((r) => r.phone_number_id),
+      receipts.map((r) => r.whatsapp_id),
+      receipts.map((r) => r.status),
+      receipts.map((r) => r.sending?.generation ?? null),
+      receipts.map((r) => r.sending?.recipient ?? null),
+      receipts.map((r) => r.sending?.fingerprint ?? null),
+      receipts.map((r) => r.sending?.sent_at ?? null),
+    ],
   )
 }
 

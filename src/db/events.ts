@@ -1,4 +1,5 @@
 import type { Queryable } from './database.js'
+import * as webhookQueues from './webhook-queues.js'
 
 export interface NewEvent {
   public_id: string
@@ -16,18 +17,24 @@ export interface NewEvent {
 export async function record(tx: Queryable, events: NewEvent[]): Promise<void> {
   if (events.length === 0) return
   const positions = await takePositions(tx, events)
-  await tx.query(
+  const { rows } = await tx.query<{ webhook_id: number }>(
+    // A fact about the user alone goes to every webhook that wants its type. The clock is read under the feed's lock, so
+    // the order in which deliveries are due is that of the positions.
     `with created as (
        insert into events (public_id, user_id, phone_number_id, position, type, payload)
        select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::json[])
-       returning id, user_id, phone_number_id, type)
-     insert into deliveries (event_id, webhook_id, phone_number_id)
-     select e.id, w.id, e.phone_number_id
-       from created e
-       join webhooks w on w.user_id = e.user_id and w.deleted_at is null and w.enabled
-                      and (w.phone_number_id is null or w.phone_number_id = e.phone_number_id)
-                      and e.type = any(w.event_types)
-      order by e.id`,
+       returning id, user_id, phone_number_id, type),
+     owed as (
+       insert into deliveries (event_id, webhook_id, phone_number_id, due_at)
+       select e.id, w.id, e.phone_number_id, clock_timestamp()
+         from created e
+         join webhooks w on w.user_id = e.user_id and w.deleted_at is null and w.enabled
+                        and (w.phone_number_id is null or e.phone_number_id is null
+                             or w.phone_number_id = e.phone_number_id)
+                        and (e.type = any(w.event_types) or '*' = any(w.event_types))
+        order by e.id
+       returning webhook_id)
+     select distinct webhook_id from owed`,
     [
       events.map((event) => event.public_id),
       events.map((event) => event.user_id),
@@ -36,6 +43,10 @@ export async function record(tx: Queryable, events: NewEvent[]): Promise<void> {
       events.map((event) => event.type),
       events.map((event, i) => event.payload(positions[i]!)),
     ],
+  )
+  await webhookQueues.wake(
+    tx,
+    rows.map((row) => row.webhook_id),
   )
 }
 
@@ -73,4 +84,88 @@ export async function listRecent(db: Queryable, userId: number, limit: number): 
     [userId, limit],
   )
   return rows
+}
+
+export interface FeedEvent {
+  position: number
+  type: string
+  payload: string
+}
+
+/** The position of the last event, and of the oldest that is still kept (undefined: none is). */
+export async function findFeed(db: Queryable, userId: number) {
+  const { rows } = await db.query<{ last_position: number; oldest: number | null }>(
+    `select f.last_position, (select min(e.position) from events e where e.user_id = f.user_id) as oldest
+       from feeds f where f.user_id = $1`,
+    [userId],
+  )
+  return rows[0]
+}
+
+/**
+ * Events after a position, with the last position there was at the same moment: one statement, one snapshot, and
+ * positions are taken under the feed's lock, so nothing at or below it can appear later.
+ */
+export async function listAfter(
+  db: Queryable,
+  userId: number,
+  after: number,
+  { types, limit }: { types?: string[]; limit: number },
+): Promise<{ last_position: number; events: FeedEvent[] }> {
+  const { rows } = await db.query<{ last_position: number } & { [name in keyof FeedEvent]: FeedEvent[name] | null }>(
+    `select f.last_position, e.position, e.type, e.payload
+       from feeds f
+       left join lateral (
+         select position, type, payload::text from events
+          where user_id = f.user_id and position > $2 and ($3::text[] is null or type = any($3))
+          order by position limit $4) e on true
+      where f.user_id = $1 order by e.position`,
+    [userId, after, types ?? null, limit],
+  )
+  const events = rows.filter((row): row is { last_position: number } & FeedEvent => row.position !== null)
+  return { last_position: rows[0]?.last_position ?? 0, events }
+}
+
+/** How far the feeds of these users have come. */
+export async function listPositions(db: Queryable, userIds: number[]) {
+  const { rows } = await db.query<{ user_id: number; last_position: number }>(
+    'select user_id, last_position from feeds where user_id = any($1::bigint[])',
+    [userIds],
+  )
+  return rows
+}
+
+export async function findOwned(db: Queryable, userId: number, publicId: string): Promise<string | undefined> {
+  const { rows } = await db.query<{ payload: string }>(
+    'select payload::text from events where user_id = $1 and public_id = $2',
+    [userId, publicId],
+  )
+  return rows[0]?.payload
+}
+
+/**
+ * Deletes old events with their deliveries and attempts, a stretch of ids at a time; what a live webhook is still owed
+ * stays. Answers where to go on, or undefined at the first event that is young enough.
+ */
+export async function prune(db: Queryable, afterId: number, days: number, batch: number): Promise<number | undefined> {
+  const { rows } = await db.query<{ last: number | null; n: number }>(
+    `with stretch as (
+       select id, created_at from events where id > $1 order by id limit $3),
+     old as (
+       select s.id from stretch s where s.created_at < now() - make_interval(days => $2)),
+     gone as (
+       delete from events where id in (
+         select o.id from old o
+          where not exists (
+            select 1 from deliveries d join webhooks w on w.id = d.webhook_id
+             where d.event_id = o.id and d.status = 'pending' and w.deleted_at is null)))
+     select max(id) as last, count(*) as n from old`,
+    [afterId, days, batch],
+  )
+  return rows[0]!.n === batch ? rows[0]!.last! : undefined
+}
+
+/** Taken before a webhook is locked, in the order in which events are recorded. */
+export async function lockFeed(tx: Queryable, userId: number): Promise<void> {
+  await tx.query('select 1 from feeds where user_id = $1 for update', [userId])
 }

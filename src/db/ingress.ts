@@ -25,6 +25,20 @@ export async function insertUnprocessed(db: Queryable, event: Unprocessed): Prom
   ])
 }
 
-export async function deleteKeysBefore(db: Queryable, days: number): Promise<void> {
-  await db.query('delete from ingress_keys where created_at < now() - make_interval(days => $1)', [days])
+export async function pruneKeys(db: Queryable, days: number, batch: number): Promise<number> {
+  const { rowCount } = await db.query(
+    `delete from ingress_keys where key in (
+       select key from ingress_keys where created_at < now() - make_interval(days => $1) limit $2)`,
+    [days, batch],
+  )
+  return rowCount ?? 0
+}
+
+export async function pruneUnprocessed(db: Queryable, days: number, batch: number): Promise<number> {
+  const { rowCount } = await db.query(
+    `delete from unprocessed_events where id in (
+       select id from unprocessed_events where created_at < now() - make_interval(days => $1) order by id limit $2)`,
+    [days, batch],
+  )
+  return rowCount ?? 0
 }

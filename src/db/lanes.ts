@@ -8,12 +8,15 @@ export interface Lane {
   blocked_reason: string | null
   paused: boolean
   closed: boolean
+  restricted_until: Date | null
 }
+
+const columns = 'phone_number_id, in_flight, ready_at, due_at, blocked_reason, paused, closed, restricted_until'
 
 /** Locks lanes in id order, the order everybody uses. */
 export async function lock(tx: Queryable, phoneNumberIds: number[]): Promise<Lane[]> {
   const { rows } = await tx.query<Lane>(
-    `select phone_number_id, in_flight, ready_at, due_at, blocked_reason, paused, closed
+    `select ${columns}
        from lanes where phone_number_id = any($1::bigint[])
       order by phone_number_id for update`,
     [phoneNumberIds],
@@ -30,7 +33,9 @@ export async function enter(
   await tx.query(
     `update lanes l
         set in_flight = coalesce(e.in_flight, l.in_flight),
-            due_at = case when e.queued then coalesce(l.due_at, now()) else l.due_at end
+            due_at = case when not e.queued then l.due_at
+                          when l.blocked_reason is null then now()
+                          else coalesce(l.due_at, now()) end
        from unnest($1::bigint[], $2::bigint[], $3::boolean[]) as e (phone_number_id, in_flight, queued)
       where l.phone_number_id = e.phone_number_id`,
     [entries.map((e) => e.phone_number_id), entries.map((e) => e.in_flight), entries.map((e) => e.queued)],
@@ -40,8 +45,8 @@ export async function enter(
 export interface Release {
   phone_number_id: number
   message_id: number
-  /** Seconds until the next message may start. */
-  gap_seconds: number
+  /** Jitter of the gap before the next message: 1 is the gap as set. */
+  gap_factor: number
   /** Why the lane must wait; null: the send got through to WhatsApp's side and the lane flows. */
   blocked_reason: string | null
 }
@@ -50,24 +55,28 @@ export interface Release {
 const backoff = `(array[1, 2, 5, 10, 30, 60])[least(l.failures + 1, 6)]`
 
 /** Frees lanes whose message is settled; answers those that may take their next one now. */
-export async function release(tx: Queryable, releases: Release[]): Promise<Lane[]> {
+export async function release(tx: Queryable, releases: Release[], defaultGapSeconds: number): Promise<Lane[]> {
   const { rows } = await tx.query<Lane>(
     `update lanes l
-        set in_flight = null, ready_at = now() + make_interval(secs => r.gap_seconds),
+        set in_flight = null, ready_at = now() + make_interval(secs => r.gap_factor * coalesce(l.gap_seconds, $5)),
             blocked_reason = r.blocked_reason,
             blocked_since = case when r.blocked_reason is null then null else coalesce(l.blocked_since, now()) end,
             failures = case when r.blocked_reason is null then 0 else l.failures + 1 end,
             due_at = case when r.blocked_reason is null then now()
                           else now() + make_interval(secs => ${backoff}) end
        from unnest($1::bigint[], $2::bigint[], $3::double precision[], $4::text[])
-            as r (phone_number_id, message_id, gap_seconds, blocked_reason)
+            as r (phone_number_id, message_id, gap_factor, blocked_reason)
       where l.phone_number_id = r.phone_number_id and l.in_flight = r.message_id
-     returning l.phone_number_id, l.in_flight, l.ready_at, l.due_at, l.blocked_reason, l.paused, l.closed`,
+     returning ${columns
+       .split(', ')
+       .map((column) => `l.${column}`)
+       .join(', ')}`,
     [
       releases.map((r) => r.phone_number_id),
       releases.map((r) => r.message_id),
-      releases.map((r) => r.gap_seconds),
+      releases.map((r) => r.gap_factor),
       releases.map((r) => r.blocked_reason),
+      defaultGapSeconds,
     ],
   )
   return rows.filter((lane) => lane.blocked_reason === null && !lane.paused && !lane.closed)
@@ -76,7 +85,7 @@ export async function release(tx: Queryable, releases: Release[]): Promise<Lane[
 /** Locks lanes whose time has come and that nobody else is looking at. */
 export async function lockDue(tx: Queryable, limit: number): Promise<Lane[]> {
   const { rows } = await tx.query<Lane>(
-    `select phone_number_id, in_flight, ready_at, due_at, blocked_reason, paused, closed
+    `select ${columns}
        from lanes
       where in_flight is null and due_at <= now() and not paused and not closed
       order by due_at limit $1 for update skip locked`,
@@ -93,7 +102,9 @@ export async function setInFlight(
   if (lanes.length === 0) return
   await tx.query(
     `update lanes l
-        set in_flight = n.in_flight, due_at = case when n.in_flight is null then null else l.due_at end
+        set in_flight = n.in_flight,
+            due_at = case when n.in_flight is not null then l.due_at
+                          when l.restricted_until > now() then l.restricted_until end
        from unnest($1::bigint[], $2::bigint[]) as n (phone_number_id, in_flight)
       where l.phone_number_id = n.phone_number_id`,
     [lanes.map((l) => l.phone_number_id), lanes.map((l) => l.in_flight)],
@@ -129,4 +140,43 @@ export async function releaseAbandoned(tx: Queryable, messageIds: number[]): Pro
 
 export async function close(tx: Queryable, phoneNumberId: number): Promise<void> {
   await tx.query('update lanes set closed = true, due_at = null where phone_number_id = $1', [phoneNumberId])
+}
+
+/** What waits in these lanes is to be looked for now. */
+export async function makeDue(tx: Queryable, phoneNumberIds: number[]): Promise<void> {
+  if (phoneNumberIds.length === 0) return
+  await tx.query(
+    `update lanes set due_at = case when blocked_reason is null then now() else coalesce(due_at, now()) end
+      where phone_number_id = any($1::bigint[]) and not closed`,
+    [phoneNumberIds],
+  )
+}
+
+export async function setPaused(tx: Queryable, phoneNumberId: number, paused: boolean): Promise<void> {
+  await tx.query('update lanes set paused = $2, due_at = coalesce(due_at, now()) where phone_number_id = $1', [
+    phoneNumberId,
+    paused,
+  ])
+}
+
+export async function setGap(tx: Queryable, phoneNumberId: number, seconds: number | null): Promise<void> {
+  await tx.query('update lanes set gap_seconds = $2 where phone_number_id = $1', [phoneNumberId, seconds])
+}
+
+/** New conversations wait until then; messages to known contacts flow. */
+export async function restrict(tx: Queryable, phoneNumberId: number, until: Date): Promise<void> {
+  await tx.query('update lanes set restricted_until = $2 where phone_number_id = $1', [phoneNumberId, until])
+}
+
+export interface LaneView extends Lane {
+  blocked_since: Date | null
+  gap_seconds: number | null
+}
+
+export async function find(db: Queryable, phoneNumberId: number): Promise<LaneView | undefined> {
+  const { rows } = await db.query<LaneView>(
+    `select ${columns}, blocked_since, gap_seconds from lanes where phone_number_id = $1`,
+    [phoneNumberId],
+  )
+  return rows[0]
 }

@@ -15,7 +15,9 @@ export interface PhoneNumber {
   status_reason: string | null
   status_changed_at: Date
   reconnecting_since: Date | null
-  restriction: unknown
+  restriction: { type: string; until: string } | null
+  ack_ratio_1h: number | null
+  degraded_since: Date | null
   qr_code: string | null
   qr_expires_at: Date | null
   webhook_url: string | null
@@ -45,6 +47,8 @@ const names = [
   'status_changed_at',
   'reconnecting_since',
   'restriction',
+  'ack_ratio_1h',
+  'degraded_since',
   'qr_code',
   'qr_expires_at',
   'webhook_url',
@@ -249,4 +253,48 @@ export async function listStalled(db: Queryable, graceSeconds: number): Promise<
     [graceSeconds],
   )
   return rows.map((row) => row.id)
+}
+
+/** Of what each number sent in the last hour (and long enough ago to be acknowledged), the share that was delivered. */
+export async function measureAcks(db: Queryable, settledSeconds: number, now?: Date) {
+  const { rows } = await db.query<{ id: number; ratio: number; sample: number }>(
+    `select p.id, m.ratio, m.sample
+       from phone_numbers p
+      cross join lateral (
+        select count(*) as sample,
+               count(*) filter (where status in ('delivered', 'read'))::double precision / greatest(count(*), 1) as ratio
+          from messages
+         where phone_number_id = p.id and direction = 'outgoing' and source = 'api' and recipient not like '%@g.us'
+           and sent_at between coalesce($2, now()) - interval '1 hour' - make_interval(secs => $1)
+                           and coalesce($2, now()) - make_interval(secs => $1)) m
+      where p.deleted_at is null and p.status = 'connected' and m.sample > 0`,
+    [settledSeconds, now ?? null],
+  )
+  return rows
+}
+
+export async function saveAckRatio(
+  tx: Queryable,
+  id: number,
+  ratio: number,
+  degradedSince: Date | null,
+): Promise<void> {
+  await tx.query('update phone_numbers set ack_ratio_1h = $2, degraded_since = $3 where id = $1', [
+    id,
+    ratio,
+    degradedSince,
+  ])
+}
+
+/** Refusals of new contacts in a row, after this one. */
+export async function countRefusal(tx: Queryable, id: number, refused: boolean): Promise<number> {
+  const { rows } = await tx.query<{ refusals: number }>(
+    'update phone_numbers set refusals = case when $2 then refusals + 1 else 0 end where id = $1 returning refusals',
+    [id, refused],
+  )
+  return rows[0]?.refusals ?? 0
+}
+
+export async function setRestriction(tx: Queryable, id: number, restriction: object): Promise<void> {
+  await tx.query('update phone_numbers set restriction = $2 where id = $1', [id, restriction])
 }

@@ -7,8 +7,9 @@ export interface Charge {
 
 const key = (charge: Charge) => `${charge.user_id} ${charge.day}`
 
-export interface Receipt {
+export interface Receipt extends Charge {
   paid: boolean
+  limit: number
   /** Messages left for the day, after this batch. */
   remaining: number
 }
@@ -25,13 +26,15 @@ export async function spend(tx: Queryable, charges: Charge[]): Promise<Receipt[]
   return charges.map((charge) => {
     const n = left.get(key(charge))!
     left.set(key(charge), n - 1)
-    return { paid: n > 0, remaining: paid.get(key(charge))!.remaining }
+    const { remaining, limit } = paid.get(key(charge))!
+    return { ...charge, paid: n > 0, remaining, limit }
   })
 }
 
 interface Paid {
   n: number
   remaining: number
+  limit: number
 }
 
 interface Count extends Charge {
@@ -50,7 +53,7 @@ function countBy(charges: Charge[]): Map<string, Count> {
 
 /** All or nothing per user and day; answers how many were paid for each that had room. */
 async function add(tx: Queryable, counts: Count[]): Promise<Map<string, Paid>> {
-  const { rows } = await tx.query<Charge & { remaining: number }>(
+  const { rows } = await tx.query<Charge & { used: number; limit: number }>(
     `with charge as (
        select * from unnest($1::bigint[], $2::date[], $3::integer[]) as c (user_id, day, n))
      insert into daily_usage as d (user_id, day, used)
@@ -60,25 +63,27 @@ async function add(tx: Queryable, counts: Count[]): Promise<Map<string, Paid>> {
       order by c.user_id, c.day
          on conflict (user_id, day) do update set used = d.used + excluded.used
       where d.used + excluded.used <= (select max_messages_per_day from users where id = d.user_id)
-     returning d.user_id, d.day,
-               (select max_messages_per_day from users where id = d.user_id) - d.used as remaining`,
+     returning d.user_id, d.day, d.used,
+               (select max_messages_per_day from users where id = d.user_id) as limit`,
     [counts.map((c) => c.user_id), counts.map((c) => c.day), counts.map((c) => c.n)],
   )
   const byKey = new Map(counts.map((count) => [key(count), count.n]))
-  return new Map(rows.map((row) => [key(row), { n: byKey.get(key(row))!, remaining: row.remaining }]))
+  return new Map(
+    rows.map((row) => [key(row), { n: byKey.get(key(row))!, remaining: row.limit - row.used, limit: row.limit }]),
+  )
 }
 
 /** The last few of a day: as many as still fit. Another writer may take some in between, so it looks again. */
 async function addWhatFits(tx: Queryable, count: Count): Promise<Paid> {
   for (;;) {
-    const { rows } = await tx.query<{ room: number }>(
-      `select u.max_messages_per_day - coalesce(d.used, 0) as room
+    const { rows } = await tx.query<{ room: number; limit: number }>(
+      `select u.max_messages_per_day - coalesce(d.used, 0) as room, u.max_messages_per_day as limit
          from users u left join daily_usage d on d.user_id = u.id and d.day = $2
         where u.id = $1`,
       [count.user_id, count.day],
     )
     const n = Math.min(count.n, rows[0]?.room ?? 0)
-    if (n <= 0) return { n: 0, remaining: 0 }
+    if (n <= 0) return { n: 0, remaining: 0, limit: rows[0]?.limit ?? 0 }
     const paid = (await add(tx, [{ ...count, n }])).get(key(count))
     if (paid) return paid
   }
@@ -114,4 +119,13 @@ export async function usedOn(db: Queryable, userId: number, day: string): Promis
     day,
   ])
   return rows[0]?.used ?? 0
+}
+
+/** True for the first to reach this threshold (80 or 100, in percent) on that day. */
+export async function markTold(tx: Queryable, userId: number, day: string, percent: number): Promise<boolean> {
+  const { rowCount } = await tx.query(
+    'update daily_usage set told = $3 where user_id = $1 and day = $2 and told < $3',
+    [userId, day, percent],
+  )
+  return rowCount === 1
 }

@@ -38,3 +38,22 @@ export async function insert(tx: Queryable, attempts: Attempt[]): Promise<void> 
     ],
   )
 }
+
+/** The attempts of one delivery, first to last. */
+export async function listOfDelivery(db: Queryable, deliveryId: number, limit: number) {
+  const { rows } = await db.query<Omit<Attempt, 'delivery_id' | 'phone_number_id' | 'event_id' | 'event_type'>>(
+    `select attempt, status_code, response_time_ms, error, response_body, sent_at
+       from webhook_logs where delivery_id = $1 order by attempt desc, id desc limit $2`,
+    [deliveryId, limit],
+  )
+  return rows.reverse()
+}
+
+export async function prune(db: Queryable, days: number, batch: number): Promise<number> {
+  const { rowCount } = await db.query(
+    `delete from webhook_logs where id in (
+       select id from webhook_logs where sent_at < now() - make_interval(days => $1) order by sent_at limit $2)`,
+    [days, batch],
+  )
+  return rowCount ?? 0
+}

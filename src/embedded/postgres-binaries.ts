@@ -54,7 +54,10 @@ function linkLibraries(root: string, home: string): boolean {
   try {
     for (const { source, target } of links) {
       const link = path.join(home, target)
-      if (!existsSync(link)) symlinkSync(path.relative(path.dirname(target), source), link)
+      if (existsSync(link)) continue
+      // What is there may point to where the folder was before it was moved.
+      rmSync(link, { force: true })
+      symlinkSync(path.relative(path.dirname(target), source), link)
     }
     return true
   } catch (error) {

@@ -68,6 +68,7 @@ export class Controls {
   /** 401, 402, 403 and 406 end the connection for good; Evolution comes back after every other code. */
   disconnect(name: string, code: number): void {
     const { connection } = this.find(name)
+    if (connection.state === 'close') throw failure(409, [`The "${name}" instance is not connected`], 'Conflict')
     if ([401, 402, 403, 406].includes(code)) connection.endForGood(code)
     else connection.drop()
   }

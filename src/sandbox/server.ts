@@ -51,7 +51,7 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
 
   const close = async (): Promise<void> => {
     engine.stop()
-    timers.clear()
+    timers.end()
     const closed = new Promise((resolve) => server.close(resolve))
     server.closeAllConnections()
     await Promise.all([closed, poster.close()])

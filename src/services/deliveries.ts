@@ -1,18 +1,23 @@
+import { randomUUID } from 'node:crypto'
+import type { Bus } from '../cache/bus.js'
 import type { WebhookAnswer, WebhookHttp } from '../clients/webhook-http.js'
 import type { Database } from '../db/database.js'
 import * as deliveries from '../db/deliveries.js'
 import type { DueDelivery } from '../db/deliveries.js'
 import { GroupCommit } from '../db/group-commit.js'
 import * as webhookLogs from '../db/webhook-logs.js'
+import * as webhookQueues from '../db/webhook-queues.js'
 import type { Logger } from '../logger.js'
 import { judge } from '../webhooks/judge.js'
 import { nextAttemptAt } from '../webhooks/retry-schedule.js'
 import { signatureHeaders } from '../webhooks/sign.js'
+import type { Clock } from './clock.js'
+import { type Reckoned, disableHopeless, reckon } from './receiver-health.js'
 
 /** Longer than the slowest attempt (15 s) and the commit of its outcome. */
-const LEASE_SECONDS = 60
+const LEASE_SECONDS = 45
 
-interface Finished {
+export interface Finished {
   delivery: DueDelivery
   answer: WebhookAnswer
   sent_at: Date
@@ -20,49 +25,102 @@ interface Finished {
 
 /** Tells webhooks what happened: claim, sign, post, judge, record, settle. */
 export class DeliveryService {
-  private readonly settling: GroupCommit<Finished, void>
+  /** Queues are held by a worker, not by a process, so that two of them in one test are two. */
+  private readonly holder = randomUUID()
+  private readonly settling: GroupCommit<Finished, Reckoned>
+  private readonly releasing: GroupCommit<DueDelivery, void>
 
   constructor(
     private readonly db: Database,
     private readonly http: WebhookHttp,
+    private readonly bus: Bus,
+    private readonly clock: Clock,
     private readonly log: Logger,
   ) {
     this.settling = new GroupCommit((finished) => this.settle(finished))
+    this.releasing = new GroupCommit((unused) => this.giveBack(unused))
   }
 
-  /** Leases up to `limit` deliveries, a few per webhook; those in `busy` get no more now. */
-  claim(limit: number, perWebhook: number, busy: number[]): Promise<DueDelivery[]> {
-    return deliveries.claimDue(this.db, { limit, perWebhook, leaseSeconds: LEASE_SECONDS, busy })
+  /** Leases up to `total` deliveries, a few per webhook; those in `busy` get no more now. */
+  claim(limits: deliveries.ClaimLimits, busy: { webhooks: number[]; users: number[] }): Promise<DueDelivery[]> {
+    const scope = {
+      holder: this.holder,
+      now: this.clock.now(),
+      lease_seconds: LEASE_SECONDS,
+      busy_webhooks: busy.webhooks,
+      busy_users: busy.users,
+    }
+    return this.db.transaction((tx) => deliveries.claimDue(tx, scope, limits))
   }
 
-  async attempt(delivery: DueDelivery): Promise<void> {
-    const sent_at = new Date()
-    const { event_id, payload, secret, url } = delivery
-    const headers = signatureHeaders({ id: event_id, timestamp: sent_at, body: payload, secrets: [secret] })
-    const answer = await this.http.post(url, { ...headers }, payload)
-    await this.settling.add({ delivery, answer, sent_at })
+  /** Signs and posts; an attempt that `stop` breaks off says nothing about the receiver. */
+  async attempt(delivery: DueDelivery, stop?: AbortSignal): Promise<Finished> {
+    const sent_at = this.clock.now()
+    const { event_id, payload, url, headers } = delivery
+    const signature = signatureHeaders({ id: event_id, timestamp: sent_at, body: payload, secrets: secretsOf(delivery, sent_at) })
+    const answer = await this.http.post(url, { ...headers, ...signature }, payload, stop)
+    return { delivery, answer, sent_at }
   }
 
-  /** The attempt and its consequence in one commit; an outcome that lost its lease is only logged as an attempt. */
-  private async settle(finished: Finished[]): Promise<void[]> {
+  /** Records the attempt and its consequence; answers whether the webhook may get more of what was claimed for it. */
+  record(finished: Finished): Promise<Reckoned> {
+    return this.settling.add(finished)
+  }
+
+  /** Gives a delivery back untried: in its place, and no attempt is spent. */
+  release(delivery: DueDelivery): Promise<void> {
+    return this.releasing.add(delivery)
+  }
+
+  /** Lets other workers take over at once. */
+  async leave(): Promise<void> {
+    await webhookQueues.releaseHolder(this.db, this.holder)
+  }
+
+  /** Attempt, outcome and the receiver's health in one commit; an outcome that lost its lease is only logged. */
+  private async settle(finished: Finished[]): Promise<Reckoned[]> {
+    const now = this.clock.now()
     const outcomes = finished.map((one) => this.consequenceOf(one))
-    await this.db.transaction(async (tx) => {
-      await deliveries.settle(tx, outcomes)
+    const reckoned = await this.db.transaction(async (tx) => {
+      const written = await deliveries.settle(tx, outcomes.map((outcome) => ({ ...outcome, at: now })))
       await webhookLogs.insert(tx, finished.map(logRow))
+      const tried = finished.map(({ delivery, answer }, i) => ({
+        delivery,
+        verdict: judge(answer),
+        counts: written.has(delivery.id),
+        due_at: outcomes[i]!.due_at,
+      }))
+      return reckon(tx, tried, now)
     })
-    return finished.map(() => undefined)
+    for (const webhook of reckoned.hopeless) await disableHopeless(this.db, this.bus, this.log, webhook, now)
+    return finished.map(({ delivery }) => ({ may_go_on: !reckoned.shut.has(delivery.webhook_id) }))
   }
 
-  private consequenceOf({ delivery, answer, sent_at }: Finished): deliveries.Outcome {
+  private consequenceOf({ delivery, answer, sent_at }: Finished) {
     const verdict = judge(answer)
-    const { id, attempts: attempt, event_type, webhook_id } = delivery
+    const { id, claims, attempts, attempts_from, event_type, webhook_id } = delivery
     const error = verdict.verdict === 'delivered' ? undefined : verdict.error
-    this.log.info({ delivery_id: id, webhook_id, event_type, attempt, error, duration_ms: answer.ms }, 'delivery')
-    if (verdict.verdict === 'delivered') return { id, attempt, status: 'delivered', due_at: null }
-    if (verdict.verdict === 'gone') return { id, attempt, status: 'failed', due_at: null }
-    const due_at = nextAttemptAt(attempt, sent_at, { retry_after: verdict.retry_after })
-    return due_at ? { id, attempt, status: 'pending', due_at } : { id, attempt, status: 'failed', due_at: null }
+    this.log.info({ delivery_id: id, webhook_id, event_type, attempt: attempts, error, duration_ms: answer.ms }, 'delivery')
+    if (verdict.verdict === 'delivered') return { id, claims, status: 'delivered' as const, due_at: null }
+    if (verdict.verdict === 'gone') return { id, claims, status: 'failed' as const, due_at: null }
+    const due_at = nextAttemptAt(attempts - attempts_from, sent_at, { retry_after: verdict.retry_after }) ?? null
+    return { id, claims, status: due_at ? ('pending' as const) : ('failed' as const), due_at }
   }
+
+  private async giveBack(unused: DueDelivery[]): Promise<void[]> {
+    await this.db.transaction((tx) => deliveries.release(tx, unused, this.clock.now()))
+    return unused.map(() => undefined)
+  }
+}
+
+/** During a rotation the old secret signs as well. */
+export function secretsOf(
+  webhook: Pick<DueDelivery, 'secret' | 'previous_secret' | 'previous_secret_until'>,
+  now: Date,
+): string[] {
+  const { secret, previous_secret, previous_secret_until } = webhook
+  const overlaps = previous_secret !== null && previous_secret_until !== null && previous_secret_until > now
+  return overlaps ? [secret, previous_secret] : [secret]
 }
 
 function logRow({ delivery, answer, sent_at }: Finished): webhookLogs.Attempt {

@@ -1,10 +1,12 @@
 import type { MessageStatus } from '../db/messages.js'
 import { contentOf } from './engine-content.js'
+import { fingerprintOf } from './fingerprint.js'
 
 /** What one webhook of the engine means to us. */
 export type Fact =
   | { kind: 'message'; message: EngineMessage }
   | { kind: 'receipt'; whatsapp_id: string; status: 'sent' | 'delivered' | 'read' | 'failed' }
+  | { kind: 'sending'; whatsapp_id: string; recipient: string; fingerprint: Buffer; sent_at: Date }
   | { kind: 'edited'; whatsapp_id: string; chat: string; text: string | null }
   | { kind: 'deleted'; whatsapp_id: string; chat: string }
   | { kind: 'state'; state: 'open' | 'connecting' | 'closed'; reason: number | null; phone_number: string | null }
@@ -34,6 +36,8 @@ export function translate(event: string, data: unknown): Fact {
   switch (event.toLowerCase().replaceAll('_', '.')) {
     case 'messages.upsert':
       return message(object(data))
+    case 'send.message':
+      return sending(object(data))
     case 'messages.update':
       return receipt(object(data))
     case 'messages.edited':
@@ -58,7 +62,6 @@ function message(data: Json): Fact {
   if (!id || !jid) throw new Error('messages.upsert without key.id or key.remoteJid')
   if (jid.endsWith('@broadcast') || jid.endsWith('@newsletter')) return { kind: 'ignored' }
   const from_me = key.fromMe === true
-  const seconds = Number(data.messageTimestamp)
   return {
     kind: 'message',
     message: {
@@ -69,9 +72,25 @@ function message(data: Json): Fact {
       sender_name: from_me ? null : text(data.pushName),
       ...contentOf(text(data.messageType) ?? '', object(data.message), data.contextInfo),
       status: from_me ? 'sent' : 'received',
-      sent_at: Number.isFinite(seconds) && seconds > 0 ? new Date(seconds * 1000) : new Date(),
+      sent_at: momentOf(data),
     },
   }
+}
+
+/** A send through the API: how one is found again whose answer was lost. */
+function sending(data: Json): Fact {
+  const key = object(data.key)
+  const whatsapp_id = text(key.id)
+  const jid = text(key.remoteJid)
+  if (!whatsapp_id || !jid) return { kind: 'ignored' }
+  const { type, content } = contentOf(text(data.messageType) ?? '', object(data.message), undefined)
+  const { chat: recipient } = addressesOf(key, jid)
+  return { kind: 'sending', whatsapp_id, recipient, fingerprint: fingerprintOf(type, content), sent_at: momentOf(data) }
+}
+
+function momentOf(data: Json): Date {
+  const seconds = Number(data.messageTimestamp)
+  return Number.isFinite(seconds) && seconds > 0 ? new Date(seconds * 1000) : new Date()
 }
 
 /** The engine gives one address and, when it knows it, the other: which is the lid differs from chat to chat. */
@@ -95,7 +114,8 @@ export function address(jid: string): string {
   return server === 's.whatsapp.net' || server === 'c.us' ? bare : `${bare}@${server}`
 }
 
-const RECEIPTS: Record<string, 'sent' | 'delivered' | 'read' | 'failed'> = {
+/** The engine's words for what became of a message. */
+export const RECEIPTS: Record<string, 'sent' | 'delivered' | 'read' | 'failed'> = {
   SERVER_ACK: 'sent',
   DELIVERY_ACK: 'delivered',
   READ: 'read',

@@ -1,11 +1,14 @@
 import type { Bus } from '../cache/bus.js'
 import type { Database, Queryable } from '../db/database.js'
 import * as earlyReceipts from '../db/early-receipts.js'
+import type { EarlyReceipt } from '../db/early-receipts.js'
 import * as events from '../db/events.js'
 import type { NewEvent } from '../db/events.js'
 import * as ingressRows from '../db/ingress.js'
 import * as lanes from '../db/lanes.js'
-import * as messages from '../db/messages.js'
+import * as queue from '../db/message-queue.js'
+import * as reports from '../db/message-reports.js'
+import type { Changed } from '../db/messages.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
 import type { PhoneNumber, Zone } from '../db/phone-numbers.js'
 import * as stats from '../db/stats.js'
@@ -15,6 +18,8 @@ import { hasMedia } from './engine-payloads.js'
 import { statusEvent } from './message-view.js'
 import { type Transition, transition } from './number-state.js'
 import { publicEvent } from './public-events.js'
+import { isRestricted, recordAcknowledgements } from './acknowledgements.js'
+import { confirmExplained } from './reconciliation.js'
 
 export interface EngineEvent {
   engine_name: string
@@ -23,7 +28,7 @@ export interface EngineEvent {
 }
 
 type Phone = PhoneNumber & Zone
-type Told = EngineEvent & { phone: Phone; current: boolean }
+type Told = EngineEvent & { phone: Phone; generation: number; current: boolean }
 
 /**
  * Writes what the engine told in one commit: number state, messages, statistics, events with their positions, and the
@@ -35,7 +40,7 @@ export async function ingest(db: Database, bus: Bus, batch: EngineEvent[]): Prom
     const moved = moveNumbers(told)
     await phoneNumbers.saveEngineStates(tx, [...moved.states.values()])
     const stored = await storeMessages(tx, told)
-    const received = await applyReceipts(tx, told)
+    const received = await applyReports(tx, told)
     const news = [...moved.events, ...stored, ...received.map(statusEvent), ...told.flatMap(changeEvents)]
     await moveLanes(tx, moved.lanes)
     await events.record(tx, news)
@@ -68,7 +73,7 @@ async function attribute(tx: Queryable, batch: EngineEvent[]): Promise<Told[]> {
   const byInstance = new Map(rows.map((row) => [row.instance_name, row]))
   return named.flatMap(({ event, instance, generation }) => {
     const phone = byInstance.get(instance)
-    return phone ? [{ ...event, phone, current: generation === phone.engine_generation }] : []
+    return phone ? [{ ...event, phone, generation, current: generation === phone.engine_generation }] : []
   })
 }
 
@@ -100,7 +105,7 @@ async function storeMessages(tx: Queryable, told: Told[]): Promise<NewEvent[]> {
   const arrivals = told.flatMap(({ phone, fact }) =>
     fact.kind === 'message' ? [{ phone, message: fact.message }] : [],
   )
-  const ids = await messages.insertFromEngine(
+  const ids = await reports.insertFromEngine(
     tx,
     arrivals.map(({ phone, message }) => rowOf(phone, message)),
   )
@@ -108,6 +113,7 @@ async function storeMessages(tx: Queryable, told: Told[]): Promise<NewEvent[]> {
     const id = ids.get(`${phone.id} ${message.whatsapp_id}`)
     return id === undefined ? [] : [{ phone, message, id }]
   })
+  await welcome(tx, fresh)
   await stats.add(
     tx,
     fresh.map(({ phone, message }) => ({
@@ -120,7 +126,17 @@ async function storeMessages(tx: Queryable, told: Told[]): Promise<NewEvent[]> {
   return fresh.map(({ phone, message, id }) => arrivalEvent(phone, message, id))
 }
 
-function rowOf(phone: Phone, message: EngineMessage): messages.NewIncoming {
+/** Whoever writes to us is no new contact any more; what waits for them may go out even in a restricted lane. */
+async function welcome(tx: Queryable, fresh: { phone: Phone; message: EngineMessage }[]): Promise<void> {
+  const contacts = fresh.filter(({ phone, message }) => !message.from_me && isRestricted(phone))
+  await queue.markKnown(
+    tx,
+    contacts.map(({ phone, message }) => ({ phone_number_id: phone.id, recipient: message.chat })),
+  )
+  await lanes.makeDue(tx, [...new Set(contacts.map(({ phone }) => phone.id))])
+}
+
+function rowOf(phone: Phone, message: EngineMessage): reports.FromEngine {
   const { lid, participant, sender_name } = message
   return {
     user_id: phone.user_id,
@@ -155,19 +171,28 @@ function arrivalEvent(phone: Phone, message: EngineMessage, id: number): NewEven
   })
 }
 
-async function applyReceipts(tx: Queryable, told: Told[]): Promise<messages.Changed[]> {
-  const receipts = told.flatMap(({ phone, fact }) =>
-    fact.kind === 'receipt' ? [{ phone_number_id: phone.id, whatsapp_id: fact.whatsapp_id, status: fact.status }] : [],
-  )
+/** Receipts, and sends whose own answer may be lost; what belongs to no known message yet is kept for it. */
+async function applyReports(tx: Queryable, told: Told[]): Promise<Changed[]> {
+  const receipts = told.flatMap(reportOf)
   if (receipts.length === 0) return []
+  const ids = [...new Set(receipts.map((receipt) => receipt.phone_number_id))]
   // A settlement holds the lane too: either it sees the receipt kept here, or we see the id it has written.
-  await lanes.lock(tx, [...new Set(receipts.map((receipt) => receipt.phone_number_id))])
-  const known = await messages.findKnownIds(tx, receipts)
-  await earlyReceipts.insert(
-    tx,
-    receipts.filter(({ phone_number_id, whatsapp_id }) => !known.has(`${phone_number_id} ${whatsapp_id}`)),
-  )
-  return messages.applyReceipts(tx, receipts)
+  await lanes.lock(tx, ids)
+  const known = await reports.findKnownIds(tx, receipts)
+  const early = receipts.filter(({ phone_number_id, whatsapp_id }) => !known.has(`${phone_number_id} ${whatsapp_id}`))
+  await earlyReceipts.insert(tx, early)
+  const confirmed = early.length > 0 ? await confirmExplained(tx, ids) : []
+  const received = await reports.applyReceipts(tx, receipts)
+  await recordAcknowledgements(tx, received)
+  return [...confirmed, ...received]
+}
+
+function reportOf({ phone, fact, generation }: Told): EarlyReceipt[] {
+  const phone_number_id = phone.id
+  if (fact.kind === 'receipt') return [{ phone_number_id, whatsapp_id: fact.whatsapp_id, status: fact.status }]
+  if (fact.kind !== 'sending') return []
+  const { whatsapp_id, recipient, fingerprint, sent_at } = fact
+  return [{ phone_number_id, whatsapp_id, status: 'sent', sending: { generation, recipient, fingerprint, sent_at } }]
 }
 
 function changeEvents({ phone, fact }: Told): NewEvent[] {

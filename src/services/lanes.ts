@@ -5,7 +5,7 @@ import type { Database } from '../db/database.js'
 import { GroupCommit } from '../db/group-commit.js'
 import * as laneRows from '../db/lanes.js'
 import * as media from '../db/media.js'
-import type { Claimed } from '../db/messages.js'
+import type { Claimed } from '../db/message-queue.js'
 import type { Logger } from '../logger.js'
 import { type Accepted, type Draft, accept } from './acceptance.js'
 import { enginePayload, hasMedia } from './engine-payloads.js'
@@ -41,11 +41,13 @@ export class Lanes {
     private readonly pool: ServerPool,
     private readonly bus: Bus,
     private readonly process: Membership,
-    private readonly options: Options,
+    options: Options,
     private readonly log: Logger,
   ) {
     this.accepting = new GroupCommit((drafts) => accept(db, drafts))
-    this.settling = new GroupCommit((endings) => settle(db, endings, !this.stopping))
+    this.settling = new GroupCommit((endings) =>
+      settle(db, endings, { gap_seconds: options.gap_seconds, take_next: !this.stopping }),
+    )
   }
 
   /** Takes a message over durably and, when its lane is idle, starts sending it. */
@@ -158,10 +160,10 @@ export class Lanes {
       error_code: null,
       error_message: null,
       engine_error: false,
-      gap_seconds: this.gap(),
+      gap_factor: jitter(),
       blocked_reason: null,
     }
-    if (!outcome) return { ...base, status: 'queued', gap_seconds: 0 }
+    if (!outcome) return { ...base, status: 'queued', gap_factor: 0 }
     switch (outcome.kind) {
       case 'sent':
         return { ...base, status: 'sent', whatsapp_id: outcome.whatsapp_id }
@@ -183,11 +185,6 @@ export class Lanes {
     return { status: 'queued' as const, blocked_reason: reason, engine_error }
   }
 
-  /** ±25 %, so that a number does not write like a clock. */
-  private gap(): number {
-    return this.options.gap_seconds * (0.75 + Math.random() / 2)
-  }
-
   /** The outcome is known and must not be lost: while the database is away it is offered again. */
   private async record(ending: Ending): Promise<Settled> {
     for (let wait = 200; ; wait = Math.min(wait * 2, 5_000)) {
@@ -201,6 +198,9 @@ export class Lanes {
     }
   }
 }
+
+/** ±25 %, so that a number does not write like a clock. */
+const jitter = () => 0.75 + Math.random() / 2
 
 /** Where a message goes out: its number's instance and server. */
 export type Route = Pick<Claimed, 'engine_name' | 'server_instance'>

@@ -2,7 +2,8 @@ import type { Bus } from '../cache/bus.js'
 import type { Database } from '../db/database.js'
 import * as events from '../db/events.js'
 import * as lanes from '../db/lanes.js'
-import * as messages from '../db/messages.js'
+import * as queue from '../db/message-queue.js'
+import type { Changed } from '../db/messages.js'
 import * as processes from '../db/processes.js'
 import { statusEvent } from './message-view.js'
 
@@ -65,13 +66,13 @@ export class Membership {
   }
 }
 
-async function takeOver(tx: Parameters<typeof messages.abandon>[0], processIds: number[]): Promise<messages.Changed[]> {
-  const held = await messages.findHeld(tx, processIds)
+async function takeOver(tx: Parameters<typeof queue.abandon>[0], processIds: number[]): Promise<Changed[]> {
+  const held = await queue.findHeld(tx, processIds)
   await lanes.lock(
     tx,
     held.map((message) => message.phone_number_id),
   )
-  const abandoned = await messages.abandon(tx, processIds)
+  const abandoned = await queue.abandon(tx, processIds)
   await lanes.releaseAbandoned(
     tx,
     abandoned.map((message) => message.id),

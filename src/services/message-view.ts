@@ -14,6 +14,7 @@ type Viewed = Pick<
   | 'whatsapp_id'
   | 'error_code'
   | 'error_message'
+  | 'warning'
 >
 
 /** The part of a message that answers and events share. */
@@ -26,6 +27,7 @@ export function viewOf(message: Viewed) {
     recipient: message.recipient,
     status: message.status,
     whatsapp_id: message.whatsapp_id,
+    warning: message.warning,
     error: message.error_code ? { code: message.error_code, message: message.error_message } : null,
   }
 }
@@ -44,7 +46,8 @@ const FINAL_CODES: Record<string, ErrorCode> = {
 /** The error a caller gets who waited for a message that failed. */
 export function failureOf(message: Message): AppError {
   const code = FINAL_CODES[message.error_code ?? ''] ?? 'unavailable'
-  return new AppError(code, `${message.error_message ?? 'The message failed.'} Your quota was not charged.`, {
+  const quota = message.refunded ? ' Your quota was not charged.' : ''
+  return new AppError(code, `${message.error_message ?? 'The message failed.'}${quota}`, {
     details: { message: viewOf(message) },
   })
 }

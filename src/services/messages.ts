@@ -1,39 +1,31 @@
 import type { Database } from '../db/database.js'
+import * as idempotencyKeys from '../db/idempotency-keys.js'
+import * as media from '../db/media.js'
+import * as queue from '../db/message-queue.js'
 import * as messageRows from '../db/messages.js'
-import type { Message } from '../db/messages.js'
-import * as phoneNumbers from '../db/phone-numbers.js'
-import type { PhoneNumber } from '../db/phone-numbers.js'
+import type { Filter, Message } from '../db/messages.js'
+import * as usage from '../db/usage.js'
 import type { User } from '../db/users.js'
-import { AppError, invalidRequest, notFound } from '../errors.js'
+import { AppError, notFound } from '../errors.js'
+import { type Accepted, mismatch, quotaExceeded } from './acceptance.js'
 import { dayIn, nextMidnight } from './days.js'
+import { type Drafted, type Drafting, type Envelope, checkSendAt, hashOf } from './drafting.js'
 import type { Lanes } from './lanes.js'
-import type { MediaService, MediaSource } from './media.js'
-import type { MediaType } from './media-types.js'
-import { RecipientInvalid, parseRecipient } from './recipients.js'
+import type { Body } from './message-content.js'
+import type { QueueService } from './queue.js'
 import type { WaitingRoom } from './waiting-room.js'
 
-/** Which of the user's numbers sends: by token, or the least recently used connected one. */
-export interface Sender {
+/** One message to send: which number, how, and what. */
+export interface SendRequest extends Envelope {
   token?: string
   from?: 'auto'
+  body: Body
 }
 
-export interface SendRequest extends Sender {
-  number: string | number
+export interface SendOptions {
   /** Seconds the caller is ready to wait for the outcome. */
   wait: number
-  ttl_seconds?: number
-}
-
-export interface TextRequest extends SendRequest {
-  text: string
-}
-
-export interface MediaRequest extends SendRequest {
-  media: MediaSource
-  media_type: MediaType
-  caption?: string
-  file_name?: string
+  idempotency_key?: string
 }
 
 export interface Quota {
@@ -42,126 +34,142 @@ export interface Quota {
   resets_at: Date
 }
 
-interface Options {
-  default_country: string
-  ttl_seconds: number
-}
-
-/** A number in one of these states comes back only when somebody links it again. */
-const NEEDS_LINK = new Set(['qr_expired', 'logged_out', 'restricted_by_whatsapp', 'server_lost'])
-
-export class MessageService {
-  private turn = 0
-
-  constructor(
-    private readonly db: Database,
-    private readonly lanes: Lanes,
-    private readonly media: MediaService,
-    private readonly waitingRoom: WaitingRoom,
-    private readonly options: Options,
-  ) {}
-
-  sendText(user: User, request: TextRequest) {
-    return this.send(user, request, () => Promise.resolve({ type: 'text', content: { text: request.text } }))
-  }
-
-  sendMedia(user: User, request: MediaRequest) {
-    return this.send(user, request, async () => {
-      const file = await this.media.obtain(request.media, request.media_type, request.file_name)
-      const { bytes, mime_type, file_name } = file
-      const caption = request.caption ? { caption: request.caption } : {}
-      return { type: request.media_type, content: { mime_type, file_name, size: bytes.length, ...caption }, bytes }
-    })
-  }
-
-  /** Everything that can be wrong is found before the quota is touched. */
-  private async send(user: User, request: SendRequest, prepare: () => Promise<Prepared>): Promise<Sent> {
-    const recipient = this.recipientOf(request.number)
-    const phone = await this.senderOf(user, request)
-    refuseUnlinked(phone)
-    const prepared = await prepare()
-    const now = new Date()
-    const resets_at = nextMidnight(user.time_zone, now)
-    const accepted = await this.lanes
-      .accept(
-        {
-          user_id: user.id,
-          phone_number_id: phone.id,
-          generation: phone.engine_generation,
-          recipient,
-          priority: 0,
-          ttl_seconds: request.ttl_seconds ?? this.options.ttl_seconds,
-          quota_day: dayIn(user.time_zone, now),
-          ...prepared,
-        },
-        { engine_name: `${phone.instance_name}_g${phone.engine_generation}`, server_instance: phone.server_instance },
-      )
-      .catch((err: unknown) => {
-        throw tellReset(err, user, resets_at)
-      })
-    const message = await this.outcomeOf(user, accepted.id, accepted.blocked ? 0 : request.wait)
-    return { message, quota: { limit: user.max_messages_per_day, remaining: accepted.remaining, resets_at } }
-  }
-
-  private async outcomeOf(user: User, id: number, waitSeconds: number): Promise<Message> {
-    const find = async () => (await messageRows.findOwned(this.db, user.id, id))!
-    const settled = await this.waitingRoom.until('message.changed', id, waitSeconds * 1000, async () => {
-      const message = await find()
-      return message.status === 'queued' || message.status === 'sending' ? undefined : message
-    })
-    return settled ?? find()
-  }
-
-  private recipientOf(number: string | number): string {
-    try {
-      return parseRecipient(number, this.options.default_country).recipient
-    } catch (err) {
-      if (err instanceof RecipientInvalid) throw invalidRequest(err.message, [{ path: 'number', message: err.message }])
-      throw err
-    }
-  }
-
-  private async senderOf(user: User, { token, from }: Sender): Promise<PhoneNumber> {
-    if (token !== undefined) {
-      const phone = await phoneNumbers.findByToken(this.db, user.id, token)
-      if (!phone) throw notFound('phone number')
-      return phone
-    }
-    if (from !== 'auto') throw invalidRequest('Give the token of a phone number, or "from": "auto".')
-    const connected = await phoneNumbers.listConnected(this.db, user.id)
-    if (connected.length === 0) throw notConnected('None of your phone numbers is connected. Link one first.')
-    return connected[this.turn++ % connected.length]!
-  }
-}
-
-interface Prepared {
-  type: string
-  content: Record<string, unknown>
-  bytes?: Buffer
-}
-
 export interface Sent {
   message: Message
   quota: Quota
 }
 
-function tellReset(err: unknown, user: User, resets_at: Date): unknown {
+const CANCELED = { status: 'canceled', code: 'canceled', message: 'It was canceled before it was sent.' } as const
+
+export class MessageService {
+  constructor(
+    private readonly db: Database,
+    private readonly lanes: Lanes,
+    private readonly drafting: Drafting,
+    private readonly queue: QueueService,
+    private readonly waitingRoom: WaitingRoom,
+  ) {}
+
+  /** Takes the message over durably and answers its state once it is known, or when the caller's patience is over. */
+  async send(user: User, request: SendRequest, { wait, idempotency_key }: SendOptions): Promise<Sent> {
+    const idempotency =
+      idempotency_key === undefined ? undefined : { key: idempotency_key, body_hash: hashOf('send', request) }
+    const earlier = idempotency && (await this.findEarlier(user, idempotency))
+    if (earlier) return this.answer(user, earlier, wait)
+    const phone = await this.drafting.senderOf(user, request)
+    const drafted = await this.drafting.draft(user, phone, request, request.body)
+    drafted.draft.idempotency = idempotency
+    return this.answer(user, await this.accept(user, drafted), wait)
+  }
+
+  async get(user: User, id: number): Promise<Message> {
+    const message = await messageRows.findOwned(this.db, user.id, id)
+    if (!message) throw notFound('message')
+    return message
+  }
+
+  list(user: User, filter: Filter): Promise<Message[]> {
+    return messageRows.listOwned(this.db, user.id, filter)
+  }
+
+  /** Ends a message that still waits and gives its quota back. */
+  async cancel(user: User, id: number): Promise<Message> {
+    const message = await this.get(user, id)
+    const ended = message.status === 'queued' ? await this.queue.end([message], CANCELED) : []
+    if (ended.length === 0) {
+      const now = await this.get(user, id)
+      if (now.status !== 'canceled')
+        throw new AppError('conflict', `This message is ${now.status}; only a queued one can be canceled.`)
+    }
+    return this.get(user, id)
+  }
+
+  /** Moves a scheduled message to another time, and its charge to that day. */
+  async reschedule(user: User, id: number, sendAt: Date): Promise<Message> {
+    checkSendAt(sendAt, new Date())
+    const day = dayIn(user.time_zone, sendAt)
+    await this.db.transaction(async (tx) => {
+      await usage.lockAll(tx, [user.id])
+      const scheduled = await queue.findScheduled(tx, user.id, id)
+      if (!scheduled) throw notFound('message')
+      if (scheduled.status !== 'queued' || scheduled.send_at === null)
+        throw new AppError('conflict', 'Only a message that still waits for its time can be rescheduled.')
+      if (scheduled.quota_day !== day) {
+        await usage.refund(tx, [{ user_id: user.id, day: scheduled.quota_day }])
+        const [receipt] = await usage.spend(tx, [{ user_id: user.id, day }])
+        if (!receipt!.paid) throw quotaExceeded()
+      }
+      await queue.reschedule(tx, id, sendAt, day)
+    })
+    return this.get(user, id)
+  }
+
+  /** Sends the same again as a message of its own; for one whose fate is unknown that is the caller's risk. */
+  async retry(user: User, id: number, { wait }: SendOptions): Promise<Sent> {
+    const message = await messageRows.findForRetry(this.db, user.id, id)
+    if (!message) throw notFound('message')
+    if (message.source !== 'api' || !RETRYABLE.has(message.status))
+      throw new AppError(
+        'conflict',
+        `This message is ${message.status}; only a failed, expired, canceled or unconfirmed one can be retried.`,
+      )
+    const bytes = message.has_bytes ? await media.find(this.db, id) : undefined
+    if ('mime_type' in message.content && !bytes)
+      throw new AppError('conflict', 'The file of this message is no longer kept. Send it again.')
+    const phone = await this.drafting.senderOf(user, { token: message.token })
+    const { draft, route } = await this.drafting.draft(
+      user,
+      phone,
+      { number: message.recipient.includes('@') ? message.recipient : `+${message.recipient}`, retry_of: id },
+      { type: 'text', text: '' },
+    )
+    const { type, content, reply_to, ttl_seconds } = message
+    const again = { ...draft, type, content, reply_to, ttl_seconds, bytes, fingerprint: message.fingerprint }
+    return this.answer(user, await this.accept(user, { draft: again, route }), wait)
+  }
+
+  private async findEarlier(user: User, { key, body_hash }: { key: string; body_hash: Buffer }) {
+    const found = await idempotencyKeys.find(this.db, user.id, key)
+    if (!found || found.message_id === null) return undefined
+    if (!found.body_hash.equals(body_hash)) throw mismatch()
+    return { id: found.message_id, blocked: false } satisfies Accepted
+  }
+
+  private async accept(user: User, { draft, route }: Drafted): Promise<Accepted> {
+    try {
+      return await this.lanes.accept(draft, route)
+    } catch (err) {
+      throw tellReset(err, user)
+    }
+  }
+
+  private async answer(user: User, accepted: Accepted, waitSeconds: number): Promise<Sent> {
+    const message = await this.outcomeOf(user, accepted.id, accepted.blocked ? 0 : waitSeconds)
+    const now = new Date()
+    const limit = user.max_messages_per_day
+    const remaining = accepted.remaining ?? limit - (await usage.usedOn(this.db, user.id, dayIn(user.time_zone, now)))
+    return {
+      message,
+      quota: { limit, remaining: Math.max(0, remaining), resets_at: nextMidnight(user.time_zone, now) },
+    }
+  }
+
+  private async outcomeOf(user: User, id: number, waitSeconds: number): Promise<Message> {
+    const settled = await this.waitingRoom.until('message.changed', id, waitSeconds * 1000, async () => {
+      const message = await this.get(user, id)
+      return message.status === 'queued' || message.status === 'sending' ? undefined : message
+    })
+    return settled ?? this.get(user, id)
+  }
+}
+
+const RETRYABLE = new Set(['failed', 'expired', 'canceled', 'unconfirmed'])
+
+export function tellReset(err: unknown, user: User): unknown {
   if (!(err instanceof AppError) || err.code !== 'quota_exceeded') return err
+  const resets_at = nextMidnight(user.time_zone, new Date())
   return new AppError(err.code, err.message, {
     details: { limit: user.max_messages_per_day, resets_at },
     retry_after_seconds: Math.ceil((resets_at.getTime() - Date.now()) / 1000),
   })
-}
-
-const notConnected = (message: string) => new AppError('phone_number_not_connected', message)
-
-/** A number that only reconnects keeps its queue; one that waits for a scan would keep it for nothing. */
-function refuseUnlinked(phone: PhoneNumber) {
-  if (phone.first_connected_at === null)
-    throw notConnected('This phone number was never connected. Scan its QR code first: GET /api/phone-numbers/{id}/qr.')
-  const mustRelink =
-    ['created', 'qr_ready'].includes(phone.status) ||
-    (phone.status === 'disconnected' && NEEDS_LINK.has(phone.status_reason ?? ''))
-  if (mustRelink)
-    throw notConnected('This phone number must be linked again. Scan its QR code: GET /api/phone-numbers/{id}/qr.')
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Database } from '../db/database.js'
 import * as instanceRemovals from '../db/instance-removals.js'
 import * as lanes from '../db/lanes.js'
-import * as messages from '../db/messages.js'
+import * as queue from '../db/message-queue.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
 import type { PhoneNumber } from '../db/phone-numbers.js'
 import * as servers from '../db/servers.js'
@@ -16,6 +16,7 @@ import { type TargetGuard, TargetRefused } from '../webhooks/target-guard.js'
 import { type InstanceService, ServerNotReached, engineNameOf } from './instances.js'
 import type { Linking } from './linking.js'
 import { DEFAULT_EVENT_TYPES } from './public-events.js'
+import { endWaiting } from './queue.js'
 
 export interface NewNumber {
   display_name: string
@@ -23,6 +24,14 @@ export interface NewNumber {
   metadata: Record<string, unknown>
   receive_groups: boolean
 }
+
+const DELETED = {
+  status: 'canceled',
+  code: 'phone_number_deleted',
+  message: 'Its phone number was deleted before it was sent.',
+} as const
+/** More than any queue holds: a deletion leaves nothing behind. */
+const MAX_QUEUE = 10_000_000
 
 /** How long a create waits for the QR code before it answers without one. */
 const QR_WAIT_MS = 6_000
@@ -81,11 +90,7 @@ export class PhoneNumberService {
       await lanes.close(tx, id)
       await phoneNumbers.markDeleted(tx, id)
       await webhooks.deleteOfNumber(tx, id)
-      const canceled = await messages.cancelQueued(tx, id)
-      await usage.refund(
-        tx,
-        canceled.map(({ user_id, quota_day }) => ({ user_id, day: quota_day })),
-      )
+      await endWaiting(tx, await queue.listQueued(tx, id, MAX_QUEUE), DELETED)
       await instanceRemovals.insert(tx, engineNameOf(locked), locked.server_instance)
       return locked
     })
@@ -127,7 +132,7 @@ export class PhoneNumberService {
       })
       if (url === undefined || secret === undefined) return phone
       const event_types = [...DEFAULT_EVENT_TYPES]
-      await webhooks.insertForNumber(tx, { user_id: owner.id, phone_number_id: phone.id, url, secret, event_types })
+      await webhooks.insert(tx, { user_id: owner.id, phone_number_id: phone.id, url, secret, event_types })
       return { ...phone, webhook_url: url }
     })
   }

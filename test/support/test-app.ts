@@ -4,9 +4,11 @@ import { readConfig } from '../../src/config.js'
 import { createLogger } from '../../src/logger.js'
 import { startSandbox, SandboxDatabase, type Sandbox, type SandboxOptions } from '../../src/sandbox/server.js'
 import { type RunningServer, startServer } from '../../src/server.js'
+import { INGRESS_HEADER, ingressSecret } from '../../src/services/instances.js'
 import { createTestDatabase, type TestDatabase } from './database.js'
 
 export const ENGINE_KEY = 'engine-key-of-the-test-pool-0123456789'
+export const JWT_SECRET = 'jwt-key-of-the-test-server-0123456789abcdef'
 
 export interface TestAppOptions {
   env?: Record<string, string>
@@ -22,6 +24,7 @@ export async function startTestApp(options: TestAppOptions = {}) {
   const sandboxes = await startSandboxes(options)
   const server = await startReplica(database, sandboxes, options.env)
   const api = request(server.url)
+  const replicas = [server]
 
   const app = {
     database,
@@ -33,8 +36,21 @@ export async function startTestApp(options: TestAppOptions = {}) {
     db: server.context.db,
     api,
     /** Another process of the same product on the same database, as far as that can be had within one. */
-    startReplica: (env: Record<string, string> = {}) => startReplica(database, sandboxes, { ...options.env, ...env }),
+    startReplica: async (env: Record<string, string> = {}) => {
+      const replica = await startReplica(database, sandboxes, { ...options.env, ...env })
+      replicas.push(replica)
+      return replica
+    },
     createUser: (fields: Record<string, unknown> = {}) => createUser(api, fields),
+    /** The same calls with the key of `user`, answered by a replica. */
+    as: (user: TestUser, replica: RunningServer) => callsOf(request(replica.url), user.api_key),
+    /** What an engine posts, byte by byte, with the secret of the instance unless another is given. */
+    engineSays: (engineName: string, body: string | object, secret = ingressSecret(ENGINE_KEY, engineName)) =>
+      api
+        .post(`/internal/evolution/${encodeURIComponent(engineName)}`)
+        .set('content-type', 'application/json')
+        .set(secret === '' ? {} : { [INGRESS_HEADER]: secret })
+        .send(typeof body === 'string' ? body : JSON.stringify(body)),
     sandboxOf: (engineName: string) => sandboxOf(sandboxes, engineName),
     /** A number that has been scanned and is connected. */
     connectedNumber: async (user: TestUser, fields: Record<string, unknown> = {}) => {
@@ -42,12 +58,14 @@ export async function startTestApp(options: TestAppOptions = {}) {
       if (created.status !== 201) throw new Error(`create answered ${created.status}: ${created.text}`)
       const phone = created.body.phone_number as TestNumber
       const engine_name = `${phone.instance_name}_g1`
-      sandboxOf(sandboxes, engine_name).controls.scan(engine_name)
-      await eventually(async () => (await user.get(`/api/phone-numbers/${phone.id}/status`)).body.phone_number.status === 'connected')
-      return { ...phone, engine_name }
+      const { controls } = sandboxOf(sandboxes, engine_name)
+      controls.scan(engine_name)
+      const status = async () => (await user.get(`/api/phone-numbers/${phone.id}/status`)).body.phone_number.status
+      await eventually(async () => (await status()) === 'connected')
+      return { ...phone, engine_name, controls }
     },
     stop: async () => {
-      await server.close()
+      await Promise.all(replicas.map((replica) => replica.close()))
       await Promise.all(sandboxes.map((sandbox) => sandbox.close()))
       await database.drop()
     },
@@ -62,6 +80,8 @@ export interface TestNumber {
   engine_name: string
   webhook_secret?: string
 }
+
+export type ConnectedNumber = Awaited<ReturnType<TestApp['connectedNumber']>>
 
 function startSandboxes({ servers = 2, sandbox }: TestAppOptions): Promise<Sandbox[]> {
   const database = SandboxDatabase.open()
@@ -88,7 +108,7 @@ export async function startReplica(
     DB_NAME: database.name,
     EVOLUTION_API_KEY: ENGINE_KEY,
     EVOLUTION_SERVERS: sandboxes.map(({ name, url }) => `${name}=${url}`).join(','),
-    JWT_SECRET: 'jwt-key-of-the-test-server-0123456789abcdef',
+    JWT_SECRET,
     WEBHOOK_PRIVATE_TARGETS: 'loopback',
     MEDIA_PRIVATE_TARGETS: 'loopback',
     SEND_GAP_SECONDS: '0',
@@ -126,12 +146,12 @@ async function createUser(api: ReturnType<typeof request>, fields: Record<string
     .send({ email, password: 'SecurePass123!', full_name: 'Test User', plan_type: 'business', ...fields })
   if (registered.status !== 201) throw new Error(`register answered ${registered.status}: ${registered.text}`)
   const { id, api_key } = registered.body.user as { id: number; api_key: string }
+  return { id, email, api_key, password: 'SecurePass123!', ...callsOf(api, api_key) }
+}
+
+function callsOf(api: ReturnType<typeof request>, api_key: string) {
   const withKey = (call: request.Test) => call.set('x-api-key', api_key)
   return {
-    id,
-    email,
-    api_key,
-    password: 'SecurePass123!',
     get: (path: string) => withKey(api.get(path)),
     post: (path: string, body?: object) => withKey(api.post(path)).send(body),
     delete: (path: string) => withKey(api.delete(path)),

@@ -1,6 +1,7 @@
 import type { Json } from '../store/records.js'
 import type { Instance } from './instance.js'
 import { Qr } from './qr.js'
+import { Session } from './session.js'
 import { Timers } from './timers.js'
 import { disconnection, phoneFor } from './whatsapp-account.js'
 
@@ -29,7 +30,11 @@ export class Connection {
   private loops = 0
   private readonly timers = new Timers()
 
-  constructor(private readonly instance: Instance) {}
+  private readonly session: Session
+
+  constructor(private readonly instance: Instance) {
+    this.session = new Session(instance.world.database, instance.id, () => this.drop())
+  }
 
   /** Sends can leave. */
   get online(): boolean {
@@ -93,14 +98,15 @@ export class Connection {
   /** The socket ends without a word: the server stops or the instance is removed. */
   stop(): void {
     this.timers.clear()
-    this.releaseSession()
+    this.session.release()
     this.state = 'close'
+    this.qr = undefined
     this.loops = 0
   }
 
   private connect(patience: number): void {
     this.timers.clear()
-    this.releaseSession()
+    this.session.release()
     this.qr = undefined
     this.state = 'connecting'
     if (this.instance.troubles.endless_connecting) {
@@ -126,17 +132,16 @@ export class Connection {
 
   private loggedIn(): void {
     const { instance } = this
-    const { ownerJid, profileName, profilePicUrl } = instance.row
-    this.takeSession()
+    this.session.take()
     this.state = 'open'
-    instance.wuid = ownerJid ?? undefined
+    instance.wuid = instance.row.ownerJid ?? undefined
     instance.update({
       connectionStatus: 'open',
       disconnectionReasonCode: null,
       disconnectionObject: null,
       disconnectionAt: null,
     })
-    this.announce('open', 200, { wuid: ownerJid, profileName, profilePictureUrl: profilePicUrl })
+    this.announce('open', 200)
     instance.emptyInbox()
   }
 
@@ -162,7 +167,6 @@ export class Connection {
 
   private reachLimit(): void {
     this.stop()
-    this.qr = undefined
     this.codesShown = 0
     this.announce('refused', 428)
     void this.instance.emit('qrcode.updated', {
@@ -177,7 +181,10 @@ export class Connection {
     void this.instance.emit('qrcode.updated', { qrcode: { instance: this.instance.name, pairingCode, code, base64 } })
   }
 
-  private announce(state: SocketState | 'refused', statusReason: number, profile = {}): void {
+  private announce(state: SocketState | 'refused', statusReason: number): void {
+    const { wuid, row } = this.instance
+    const withProfile = wuid !== undefined && (state === 'open' || state === 'refused')
+    const profile = withProfile && { wuid, profileName: row.profileName, profilePictureUrl: row.profilePicUrl }
     void this.instance.emit('connection.update', { instance: this.instance.name, ...profile, state, statusReason })
   }
 
@@ -187,18 +194,4 @@ export class Connection {
     this.instance.update({ paired: false, connectionStatus: 'close', ...reason })
     return { instance: this.instance.name, status: 'closed', ...reason }
   }
-
-  private takeSession(): void {
-    const { sessions } = this.instance.world.database
-    sessions.get(this.instance.id)?.replaced()
-    sessions.set(this.instance.id, { replaced: this.replaced })
-  }
-
-  private releaseSession(): void {
-    const { sessions } = this.instance.world.database
-    if (sessions.get(this.instance.id)?.replaced === this.replaced) sessions.delete(this.instance.id)
-  }
-
-  /** 440: the same session logged in elsewhere. Evolution logs in again at once, and so does the other. */
-  private readonly replaced = (): void => this.drop()
 }

@@ -3,6 +3,7 @@ import type { InstanceRow, InstanceSettings, Json, WebhookRow } from '../store/r
 import type { Engine } from './engine.js'
 import { badRequest, databaseText } from './failure.js'
 import { newRowId, newToken } from './ids.js'
+import { Cleared } from './timers.js'
 import { webhookFrom } from './webhook-settings.js'
 
 /** How long each half of a create takes; simultaneous creates of one name meet in between. */
@@ -14,7 +15,8 @@ export async function createInstance(engine: Engine, body: Json): Promise<Json> 
   try {
     return await create(engine, name, body)
   } catch (error) {
-    if (typeof name === 'string') engine.remove(name)
+    // a server that stops in the middle cleans nothing up
+    if (typeof name === 'string' && !(error instanceof Cleared)) engine.remove(name)
     throw error
   }
 }

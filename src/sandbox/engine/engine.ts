@@ -79,6 +79,8 @@ export class Engine {
     const told = instance.emit('remove.instance', null)
     if (state === 'connecting') instance.connection.logout()
     else instance.connection.stop()
+    // logged out: when the server restarts before the rows are gone, it comes back as one that was never paired
+    instance.update({ paired: false, connectionStatus: 'close' })
     void Promise.all([told, this.linger(instance)]).then(
       () => this.instances.get(name) === instance && this.remove(name),
       () => undefined,

@@ -1,9 +1,11 @@
 /** Timers that end together with their owner. */
 export class Timers {
   private readonly running = new Map<NodeJS.Timeout, () => void>()
+  private ended = false
 
   /** Runs `action` later, unless cleared before. */
   after(ms: number, action: () => void): void {
+    if (this.ended) return
     const timer = setTimeout(() => {
       this.running.delete(timer)
       action()
@@ -13,6 +15,7 @@ export class Timers {
 
   /** Rejects with `Cleared` when the owner ends first. */
   sleep(ms: number): Promise<void> {
+    if (this.ended) return Promise.reject(new Cleared('the sandbox was closed'))
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.running.delete(timer)
@@ -20,6 +23,12 @@ export class Timers {
       }, ms)
       this.running.set(timer, () => reject(new Cleared('the sandbox was closed')))
     })
+  }
+
+  /** Clears, and never starts a timer again. */
+  end(): void {
+    this.ended = true
+    this.clear()
   }
 
   clear(): void {

@@ -12,7 +12,7 @@ export interface World {
   directory: Directory
   troubles: TroubleBoard
   poster: WebhookPoster
-  /** Cleared when the server closes. */
+  /** They end when the server closes. */
   timers: Timers
   /** Messages marked as read that really reached WhatsApp. */
   reads: { instance: string; id: string; remoteJid: string }[]

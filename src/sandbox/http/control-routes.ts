@@ -30,6 +30,7 @@ const Written = z.strictObject({
 const KeyId = z.strictObject({ key_id: z.string() })
 const InTrouble = Troubles.extend({ instance: z.string().optional() })
 const Recipient = z.strictObject({ number: z.string(), behaviour: z.record(z.string(), z.unknown()) })
+const Group = z.strictObject({ jid: z.string().endsWith('@g.us'), name: z.string() })
 const LedgerQuery = z.object({
   instance: z.string().optional(),
   recipient: z.string().optional(),
@@ -88,6 +89,11 @@ function addTroubles(router: Router, controls: Controls): void {
     const unknown = Object.keys(behaviour).filter((member) => !(member in ORDINARY))
     if (unknown.length > 0) throw failure(400, [`unknown behaviour: ${unknown.join(', ')}`])
     controls.teachRecipient(number, behaviour)
+    res.json({ ok: true })
+  })
+  router.post('/groups', (req, res) => {
+    const { jid, name } = read(Group, req.body)
+    controls.addGroup(jid, name)
     res.json({ ok: true })
   })
 }

@@ -1,0 +1,130 @@
+import { z } from 'zod'
+import type { Envelope } from '../services/drafting.js'
+import type { Body } from '../services/message-content.js'
+import type { MediaSource } from '../services/media.js'
+
+/** WhatsApp's own limit for a text. */
+const MAX_TEXT = 65_536
+
+/** Multipart and urlencoded bodies know only text. */
+const fromText = <Schema extends z.ZodType>(schema: Schema) =>
+  z.preprocess((value) => (typeof value === 'string' ? parseJson(value) : value), schema)
+
+const Number = z.union([z.string().trim().min(1).max(100), z.number()], 'must be a phone number, like 628123456789')
+const Flag = z.union([z.boolean(), z.stringbool()])
+const Text = z
+  .string('must be a text')
+  .max(MAX_TEXT)
+  .refine((text) => text.trim() !== '', 'must not be empty')
+const Url = z.string().trim().max(2048).optional()
+const Base64 = z.string().min(1).optional()
+
+export const SendAt = z.iso.datetime({ offset: true, error: 'must be a time like 2026-01-31T09:00:00+07:00' })
+
+const Sender = { token: z.string().min(1).max(200).optional(), from: z.literal('auto').optional() }
+
+const envelope = {
+  number: Number,
+  ttl_seconds: z.coerce.number().int().min(10).max(604_800).optional(),
+  on_ambiguous: z.enum(['keep', 'retry'], 'must be keep or retry').optional(),
+  send_at: SendAt.optional(),
+  quoted_message_id: z.coerce.number().int().positive().optional(),
+  mentions: fromText(z.array(Number).max(1_000)).optional(),
+  mention_all: Flag.optional(),
+}
+
+const contact = z.object({
+  full_name: z.string().trim().min(1).max(200),
+  phone_number: Number,
+  organization: z.string().max(200).optional(),
+  email: z.string().max(254).optional(),
+  url: z.string().max(2048).optional(),
+})
+
+/** What each kind of message says, beside its envelope. */
+const kinds = {
+  text: { text: Text, link_preview: Flag.optional() },
+  media: {
+    mediaUrl: Url,
+    base64: Base64,
+    mediaType: z.enum(['image', 'video', 'audio', 'document'], 'must be image, video, audio or document'),
+    caption: z.string().max(4_096).optional(),
+    fileName: z.string().max(255).optional(),
+    voice: Flag.optional(),
+  },
+  sticker: { mediaUrl: Url, base64: Base64 },
+  location: {
+    latitude: z.coerce.number().min(-90).max(90),
+    longitude: z.coerce.number().min(-180).max(180),
+    name: z.string().trim().min(1).max(200),
+    address: z.string().trim().min(1).max(500).optional(),
+  },
+  contact: { contacts: fromText(z.array(contact).min(1).max(50)) },
+  poll: {
+    name: z.string().trim().min(1).max(255),
+    values: fromText(
+      z
+        .array(z.string().trim().min(1).max(100))
+        .min(2)
+        .max(10)
+        .refine((values) => new Set(values).size === values.length, 'must be different from each other'),
+    ),
+    selectable_count: z.coerce.number().int().min(0).max(10).default(1),
+  },
+}
+
+export type Kind = keyof typeof kinds
+
+const schemas = Object.fromEntries(
+  Object.entries(kinds).map(([kind, fields]) => [kind, z.object({ ...Sender, ...envelope, ...fields })]),
+) as unknown as Record<Kind, z.ZodType>
+
+export const sendSchema = (kind: Kind) => schemas[kind]
+
+type Parsed = Record<string, unknown>
+
+/** Splits what was parsed into who sends, how, and what. */
+export function requestOf(kind: Kind, parsed: Parsed, upload?: MediaSource['upload']) {
+  const { token, from, ...rest } = parsed
+  return { token: token as string | undefined, from: from as 'auto' | undefined, ...itemOf(kind, rest, upload) }
+}
+
+function itemOf(kind: Kind, parsed: Parsed, upload?: MediaSource['upload']): Envelope & { body: Body } {
+  const how = Object.fromEntries(Object.keys(envelope).map((name) => [name, parsed[name]]))
+  const what = Object.fromEntries(Object.keys(kinds[kind]).map((name) => [name, parsed[name]]))
+  const send_at = typeof parsed.send_at === 'string' ? new Date(parsed.send_at) : undefined
+  return { ...(how as unknown as Envelope), send_at, body: bodyOf(kind, what, upload) }
+}
+
+function bodyOf(kind: Kind, fields: Parsed, upload?: MediaSource['upload']): Body {
+  const { mediaUrl, base64, mediaType, fileName, ...rest } = fields
+  if (kind === 'media' || kind === 'sticker') {
+    const media = { url: mediaUrl as string | undefined, base64: base64 as string | undefined, upload }
+    return { ...rest, type: kind === 'sticker' ? 'sticker' : mediaType, media, file_name: fileName } as Body
+  }
+  return { ...rest, type: kind } as Body
+}
+
+const item = (kind: Kind) => z.object({ ...envelope, ...kinds[kind] })
+
+export const BulkBody = z.object({
+  ...Sender,
+  messages: z.array(z.unknown(), 'must be a list of messages').min(1).max(1_000, 'may hold 1,000 messages at most'),
+})
+
+/** One item of a bulk, by its `type` (text when it has none); throws what zod says of it. */
+export function parseItem(given: unknown): Envelope & { body: Body } {
+  const { type = 'text' } = z.object({ type: z.string().optional() }).parse(given)
+  const file = ['image', 'video', 'audio', 'document'].includes(type)
+  const kind = z.enum(Object.keys(kinds) as [Kind, ...Kind[]]).parse(file ? 'media' : type)
+  const fields = file ? { ...(given as object), mediaType: type } : given
+  return itemOf(kind, item(kind).parse(fields))
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text.split(',').map((part) => part.trim())
+  }
+}

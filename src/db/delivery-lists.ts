@@ -1,0 +1,132 @@
+import type { Queryable } from './database.js'
+
+export type DeliveryStatus = 'pending' | 'delivered' | 'failed'
+
+export interface Delivery {
+  id: number
+  webhook_id: number
+  phone_number_id: number | null
+  event_id: string
+  event_type: string
+  status: DeliveryStatus
+  attempts: number
+  due_at: Date
+  /** Pending, but its webhook is disabled: it waits until that is enabled again. */
+  held: boolean
+  created_at: Date
+  settled_at: Date | null
+}
+
+export interface DeliveryFilter {
+  status?: DeliveryStatus
+  event_types?: string[]
+  from?: Date
+  to?: Date
+}
+
+/** Where a page begins: before the delivery of this moment and id. */
+export interface DeliveryCursor {
+  created_at: Date
+  id: number
+}
+
+const columns = `d.id, d.webhook_id, d.phone_number_id, e.public_id as event_id, e.type as event_type, d.status, d.attempts,
+  d.due_at, d.status = 'pending' and not w.enabled as held, d.created_at, d.settled_at`
+
+export async function listOwned(
+  db: Queryable,
+  userId: number,
+  webhookId: number,
+  filter: DeliveryFilter,
+  page: { before?: DeliveryCursor; limit: number },
+): Promise<Delivery[]> {
+  const { rows } = await db.query<Delivery>(
+    `select ${columns}
+       from deliveries d join webhooks w on w.id = d.webhook_id join events e on e.id = d.event_id
+      where w.user_id = $1 and d.webhook_id = $2 and w.deleted_at is null
+        and ($3::text is null or d.status = $3) and ($4::text[] is null or e.type = any($4))
+        and d.created_at >= coalesce($5::timestamptz, '-infinity') and d.created_at <= coalesce($6::timestamptz, 'infinity')
+        and (d.created_at, d.id) < (coalesce($7::timestamptz, 'infinity'), $8::bigint)
+      order by d.created_at desc, d.id desc limit $9`,
+    [
+      userId,
+      webhookId,
+      filter.status ?? null,
+      filter.event_types ?? null,
+      filter.from ?? null,
+      filter.to ?? null,
+      page.before?.created_at ?? null,
+      page.before?.id ?? 0,
+      page.limit,
+    ],
+  )
+  return rows
+}
+
+/** One delivery with the exact body it sends. */
+export async function findOwned(db: Queryable, userId: number, id: number) {
+  const { rows } = await db.query<Delivery & { url: string; body: string }>(
+    `select ${columns}, w.url, e.payload::text as body
+       from deliveries d join webhooks w on w.id = d.webhook_id join events e on e.id = d.event_id
+      where w.user_id = $1 and d.id = $2 and w.deleted_at is null`,
+    [userId, id],
+  )
+  return rows[0]
+}
+
+const AGAIN = `status = 'pending', attempts_from = d.attempts, claims = d.claims + 1, due_at = coalesce($2, now()),
+  settled_at = null`
+
+/** Owes these deliveries again, from the beginning of the schedule; an attempt in flight no longer counts. */
+export async function redeliver(tx: Queryable, ids: number[], now: Date | null): Promise<void> {
+  await tx.query(`update deliveries d set ${AGAIN} where d.id = any($1::bigint[])`, [ids, now])
+}
+
+export interface Range {
+  from: Date
+  to: Date
+  event_types?: string[]
+  limit: number
+}
+
+/** Owes a webhook's deliveries of events of a time range again, oldest first; answers how many. */
+export async function redeliverRange(
+  tx: Queryable,
+  webhookId: number,
+  now: Date | null,
+  range: Range & { statuses: DeliveryStatus[] },
+): Promise<number> {
+  const { rowCount } = await tx.query(
+    `update deliveries d set ${AGAIN}
+      where d.id in (
+        select d.id from deliveries d join events e on e.id = d.event_id
+         where d.webhook_id = $1 and d.created_at >= $3 and d.created_at <= $4 and d.status = any($5::text[])
+           and ($6::text[] is null or e.type = any($6))
+         order by d.created_at, d.id limit $7)`,
+    [webhookId, now, range.from, range.to, range.statuses, range.event_types ?? null, range.limit],
+  )
+  return rowCount ?? 0
+}
+
+/** Owes a webhook the events of a time range that it wants and never was owed: it was disabled or did not exist yet. */
+export async function deliverMissing(
+  tx: Queryable,
+  webhookId: number,
+  now: Date | null,
+  range: Range,
+): Promise<number> {
+  const { rowCount } = await tx.query(
+    `insert into deliveries (event_id, webhook_id, phone_number_id, due_at)
+     select e.id, w.id, e.phone_number_id, coalesce($2, now())
+       from webhooks w join events e on e.user_id = w.user_id
+      where w.id = $1 and e.created_at >= $3 and e.created_at <= $4
+        and (w.phone_number_id is null or e.phone_number_id is null or w.phone_number_id = e.phone_number_id)
+        and (e.type = any(w.event_types) or '*' = any(w.event_types))
+        and ($5::text[] is null or e.type = any($5))
+        and not exists (select 1 from deliveries d where d.event_id = e.id and d.webhook_id = w.id)
+      order by e.position limit $6
+         on conflict (event_id, webhook_id) do nothing`,
+    [webhookId, now, range.from, range.to, range.event_types ?? null, range.limit],
+  )
+  return rowCount ?? 0
+}

@@ -1,0 +1,293 @@
+import type { Queryable } from './database.js'
+import { type Changed, changed, step } from './messages.js'
+
+/** The outgoing half of messages: from acceptance to the outcome of the send. */
+export interface NewOutgoing {
+  user_id: number
+  phone_number_id: number
+  type: string
+  recipient: string
+  content: Record<string, unknown>
+  fingerprint: Buffer
+  reply_to: string | null
+  priority: number
+  ttl_seconds: number
+  on_ambiguous: 'keep' | 'retry'
+  quota_day: string
+  send_at: Date | null
+  retry_of: number | null
+  /** Set: it starts at once in this process; absent: it waits in its lane. */
+  claim?: { process_id: number; starts_at: Date; generation: number }
+}
+
+/** Stores messages of the API; answers their ids in the order given. */
+export async function insertOutgoing(tx: Queryable, messages: NewOutgoing[]): Promise<number[]> {
+  const { rows } = await tx.query<{ id: number }>(
+    `insert into messages (user_id, phone_number_id, direction, source, type, recipient, content, fingerprint, reply_to,
+                           priority, ttl_seconds, on_ambiguous, quota_day, send_at, scheduled_for, retry_of, status,
+                           attempts, process_id, starts_at, generation, new_contact, history)
+     select user_id, phone_number_id, 'outgoing', 'api', type, recipient, content, fingerprint, reply_to, priority,
+            ttl_seconds, on_ambiguous, quota_day, send_at, send_at, retry_of,
+            case when process_id is null then 'queued' else 'sending' end,
+            case when process_id is null then 0 else 1 end, process_id, starts_at, generation,
+            recipient not like '%@g.us' and not exists (
+              select 1 from messages i where i.phone_number_id = m.phone_number_id and i.recipient = m.recipient
+                                         and i.direction = 'incoming'),
+            ${step("'queued'")} || case when process_id is null then '[]' else ${step("'sending'")} end
+       from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::jsonb[], $6::bytea[], $7::text[],
+                   $8::smallint[], $9::integer[], $10::text[], $11::date[], $12::timestamptz[], $13::bigint[],
+                   $14::bigint[], $15::timestamptz[], $16::integer[]) with ordinality
+            as m (user_id, phone_number_id, type, recipient, content, fingerprint, reply_to, priority, ttl_seconds,
+                  on_ambiguous, quota_day, send_at, retry_of, process_id, starts_at, generation, ord)
+      order by ord
+     returning id`,
+    [
+      messages.map((m) => m.user_id),
+      messages.map((m) => m.phone_number_id),
+      messages.map((m) => m.type),
+      messages.map((m) => m.recipient),
+      messages.map((m) => JSON.stringify(m.content)),
+      messages.map((m) => m.fingerprint),
+      messages.map((m) => m.reply_to),
+      messages.map((m) => m.priority),
+      messages.map((m) => m.ttl_seconds),
+      messages.map((m) => m.on_ambiguous),
+      messages.map((m) => m.quota_day),
+      messages.map((m) => m.send_at),
+      messages.map((m) => m.retry_of),
+      messages.map((m) => m.claim?.process_id ?? null),
+      messages.map((m) => m.claim?.starts_at ?? null),
+      messages.map((m) => m.claim?.generation ?? null),
+    ],
+  )
+  return rows.map((row) => row.id)
+}
+
+/** A message a process has taken to send, with what it takes to reach the engine. */
+export interface Claimed {
+  id: number
+  user_id: number
+  phone_number_id: number
+  attempts: number
+  engine_errors: number
+  type: string
+  recipient: string
+  content: Record<string, unknown>
+  reply_to: string | null
+  starts_at: Date
+  engine_name: string
+  server_instance: string
+}
+
+/** Takes the next message of each lane for this process. The lanes must be locked, and nothing of theirs in flight. */
+export async function claimNext(
+  tx: Queryable,
+  processId: number,
+  lanes: { phone_number_id: number; ready_at: Date; restricted_until: Date | null }[],
+): Promise<Claimed[]> {
+  if (lanes.length === 0) return []
+  const { rows } = await tx.query<Claimed>(
+    `with next as (
+       select m.id, l.ready_at
+         from unnest($2::bigint[], $3::timestamptz[], $4::timestamptz[])
+              as l (phone_number_id, ready_at, restricted_until)
+        cross join lateral (
+          select id from messages
+           where phone_number_id = l.phone_number_id and status = 'queued' and send_at is null
+             and (not new_contact or l.restricted_until is null or l.restricted_until < now())
+           order by priority, id limit 1) m)
+     update messages m
+        set status = 'sending', attempts = m.attempts + 1, process_id = $1, updated_at = now(),
+            starts_at = greatest(now(), next.ready_at), generation = p.engine_generation,
+            history = m.history || ${step("'sending'")}
+       from next, phone_numbers p
+      where m.id = next.id and p.id = m.phone_number_id and m.status = 'queued'
+     returning m.id, m.user_id, m.phone_number_id, m.attempts, m.engine_errors, m.type, m.recipient, m.content,
+               m.reply_to, m.starts_at, p.instance_name || '_g' || p.engine_generation as engine_name, p.server_instance`,
+    [
+      processId,
+      lanes.map((l) => l.phone_number_id),
+      lanes.map((l) => l.ready_at),
+      lanes.map((l) => l.restricted_until),
+    ],
+  )
+  return rows
+}
+
+export interface Outcome {
+  id: number
+  /** The claim this outcome belongs to: a late one is refused. */
+  attempts: number
+  status: 'sent' | 'failed' | 'queued' | 'unconfirmed'
+  whatsapp_id: string | null
+  error_code: string | null
+  error_message: string | null
+  engine_error: boolean
+}
+
+/** Writes the outcomes of sends this process still owns; answers the messages that were written. */
+export async function settle(tx: Queryable, processId: number, outcomes: Outcome[]): Promise<Changed[]> {
+  const { rows } = await tx.query<Changed>(
+    `update messages m
+        set status = o.status, error_code = o.error_code, error_message = o.error_message, updated_at = now(),
+            whatsapp_id = coalesce(o.whatsapp_id, m.whatsapp_id),
+            sent_at = case when o.status = 'sent' then now() else m.sent_at end,
+            reconcile_at = case when o.status = 'unconfirmed' then now() end,
+            engine_errors = case when o.engine_error then m.engine_errors + 1 else 0 end,
+            refunded = m.refunded or o.status = 'failed',
+            history = m.history || ${step('o.status', 'o.error_code')}
+       from unnest($2::bigint[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[])
+            as o (id, attempts, status, whatsapp_id, error_code, error_message, engine_error), users u, phone_numbers p
+      where m.id = o.id and m.process_id = $1 and m.attempts = o.attempts
+        and u.id = m.user_id and p.id = m.phone_number_id
+        and (m.status = 'sending' or (m.status = 'unconfirmed' and o.status = 'sent'))
+     returning ${changed}`,
+    [
+      processId,
+      outcomes.map((o) => o.id),
+      outcomes.map((o) => o.attempts),
+      outcomes.map((o) => o.status),
+      outcomes.map((o) => o.whatsapp_id),
+      outcomes.map((o) => o.error_code),
+      outcomes.map((o) => o.error_message),
+      outcomes.map((o) => o.engine_error),
+    ],
+  )
+  return rows
+}
+
+/** What these processes are sending. */
+export async function findHeld(tx: Queryable, processIds: number[]): Promise<{ phone_number_id: number }[]> {
+  const { rows } = await tx.query<{ phone_number_id: number }>(
+    `select phone_number_id from messages where process_id = any($1::bigint[]) and status = 'sending'`,
+    [processIds],
+  )
+  return rows
+}
+
+/** The sends of dead processes: nobody knows how they ended. Their lanes must be released in the same transaction. */
+export async function abandon(tx: Queryable, processIds: number[]): Promise<Changed[]> {
+  const { rows } = await tx.query<Changed>(
+    `update messages m
+        set status = 'unconfirmed', error_code = 'process_died', updated_at = now(), reconcile_at = now(),
+            error_message = 'The server stopped while this message was being sent, so it is not known whether it went out.',
+            history = m.history || ${step("'unconfirmed'", "'process_died'")}
+       from users u, phone_numbers p
+      where m.process_id = any($1::bigint[]) and m.status = 'sending' and u.id = m.user_id and p.id = m.phone_number_id
+     returning ${changed}`,
+    [processIds],
+  )
+  return rows
+}
+
+/** Ends messages that still wait, for `status` and its reason; answers those that did. Their lanes must be locked. */
+export async function endQueued(
+  tx: Queryable,
+  ids: number[],
+  end: { status: 'canceled' | 'expired'; code: string; message: string },
+): Promise<Changed[]> {
+  if (ids.length === 0) return []
+  const { rows } = await tx.query<Changed>(
+    `update messages m
+        set status = $2, error_code = $3, error_message = $4, refunded = true, updated_at = now(),
+            history = m.history || ${step('$2::text', '$3::text')}
+       from users u, phone_numbers p
+      where m.id = any($1::bigint[]) and m.status = 'queued' and u.id = m.user_id and p.id = m.phone_number_id
+     returning ${changed}`,
+    [ids, end.status, end.code, end.message],
+  )
+  return rows
+}
+
+interface Waiting {
+  id: number
+  user_id: number
+  phone_number_id: number
+}
+
+export async function listQueued(db: Queryable, phoneNumberId: number, limit: number): Promise<Waiting[]> {
+  const { rows } = await db.query<Waiting>(
+    `select id, user_id, phone_number_id from messages where phone_number_id = $1 and status = 'queued' limit $2`,
+    [phoneNumberId, limit],
+  )
+  return rows
+}
+
+/**
+ * Messages whose time to live is over. It runs only while their lane is blocked, from the latest of their acceptance,
+ * the time they were scheduled for, and the beginning of the outage.
+ */
+export async function listExpired(db: Queryable, limit: number, now?: Date): Promise<Waiting[]> {
+  const { rows } = await db.query<Waiting>(
+    `select m.id, m.user_id, m.phone_number_id
+       from lanes l
+       join messages m on m.phone_number_id = l.phone_number_id and m.status = 'queued' and m.send_at is null
+      where l.blocked_since is not null
+        and greatest(m.created_at, m.scheduled_for, l.blocked_since) + make_interval(secs => m.ttl_seconds)
+            < coalesce($2, now())
+      limit $1`,
+    [limit, now ?? null],
+  )
+  return rows
+}
+
+/** Lets scheduled messages into their lanes; answers the lanes. */
+export async function releaseScheduled(tx: Queryable, limit: number, now?: Date): Promise<number[]> {
+  const { rows } = await tx.query<{ phone_number_id: number }>(
+    `with due as (
+       select id from messages where status = 'queued' and send_at <= coalesce($2, now())
+        order by send_at limit $1 for update skip locked)
+     update messages m set send_at = null from due where m.id = due.id returning m.phone_number_id`,
+    [limit, now ?? null],
+  )
+  return [...new Set(rows.map((row) => row.phone_number_id))].sort((a, b) => a - b)
+}
+
+/** Moves a message that is still scheduled; false when it is not. */
+export async function reschedule(tx: Queryable, id: number, sendAt: Date, quotaDay: string): Promise<boolean> {
+  const { rowCount } = await tx.query(
+    `update messages set send_at = $2, scheduled_for = $2, quota_day = $3, updated_at = now()
+      where id = $1 and status = 'queued' and send_at is not null`,
+    [id, sendAt, quotaDay],
+  )
+  return rowCount === 1
+}
+
+export async function findScheduled(tx: Queryable, userId: number, id: number) {
+  const { rows } = await tx.query<{ quota_day: string; send_at: Date | null; status: string }>(
+    'select quota_day, send_at, status from messages where user_id = $1 and id = $2 for update',
+    [userId, id],
+  )
+  return rows[0]
+}
+
+export interface QueueState {
+  queued: number
+  scheduled: number
+  oldest_at: Date | null
+}
+
+export async function queueState(db: Queryable, phoneNumberId: number): Promise<QueueState> {
+  const { rows } = await db.query<QueueState>(
+    `select count(*) filter (where send_at is null) as queued, count(*) filter (where send_at is not null) as scheduled,
+            min(created_at) filter (where send_at is null) as oldest_at
+       from messages where phone_number_id = $1 and status = 'queued'`,
+    [phoneNumberId],
+  )
+  return rows[0]!
+}
+
+/** Somebody we wrote to has written back: what waits for them is no new conversation any more. */
+export async function markKnown(
+  tx: Queryable,
+  contacts: { phone_number_id: number; recipient: string }[],
+): Promise<void> {
+  if (contacts.length === 0) return
+  await tx.query(
+    `update messages m set new_contact = false
+       from unnest($1::bigint[], $2::text[]) as c (phone_number_id, recipient)
+      where m.phone_number_id = c.phone_number_id and m.recipient = c.recipient
+        and m.status = 'queued' and m.send_at is null and m.new_contact`,
+    [contacts.map((c) => c.phone_number_id), contacts.map((c) => c.recipient)],
+  )
+}

@@ -1,0 +1,184 @@
+import type { Queryable } from './database.js'
+import { type Changed, type Message, type MessageStatus, changed, rank, step } from './messages.js'
+
+/** What the engine tells of messages: those it received, and how ours fare. */
+export interface FromEngine {
+  user_id: number
+  phone_number_id: number
+  direction: Message['direction']
+  source: 'contact' | 'phone'
+  type: string
+  recipient: string
+  content: Record<string, unknown>
+  status: MessageStatus
+  whatsapp_id: string
+  sent_at: Date
+}
+
+/** Stores messages the engine told of; answers the id by `<number> <WhatsApp id>`, without those that were there already. */
+export async function insertFromEngine(tx: Queryable, messages: FromEngine[]): Promise<Map<string, number>> {
+  if (messages.length === 0) return new Map()
+  const { rows } = await tx.query<{ id: number; phone_number_id: number; whatsapp_id: string }>(
+    `insert into messages (user_id, phone_number_id, direction, source, type, recipient, content, status, whatsapp_id,
+                           sent_at, history)
+     select user_id, phone_number_id, direction, source, type, recipient, content, status, whatsapp_id, sent_at,
+            ${step('status')}
+       from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[], $8::text[],
+                   $9::text[], $10::timestamptz[]) with ordinality
+            as m (user_id, phone_number_id, direction, source, type, recipient, content, status, whatsapp_id, sent_at, ord)
+      order by ord
+         on conflict (phone_number_id, whatsapp_id) where whatsapp_id is not null do nothing
+     returning id, phone_number_id, whatsapp_id`,
+    [
+      messages.map((m) => m.user_id),
+      messages.map((m) => m.phone_number_id),
+      messages.map((m) => m.direction),
+      messages.map((m) => m.source),
+      messages.map((m) => m.type),
+      messages.map((m) => m.recipient),
+      messages.map((m) => JSON.stringify(m.content)),
+      messages.map((m) => m.status),
+      messages.map((m) => m.whatsapp_id),
+      messages.map((m) => m.sent_at),
+    ],
+  )
+  return new Map(rows.map((row) => [`${row.phone_number_id} ${row.whatsapp_id}`, row.id]))
+}
+
+export interface Receipt {
+  phone_number_id: number
+  whatsapp_id: string
+  status: 'sent' | 'delivered' | 'read' | 'failed'
+}
+
+/** Moves messages forward by what WhatsApp reported; repeats and receipts from behind change nothing. */
+export async function applyReceipts(tx: Queryable, receipts: Receipt[]): Promise<Changed[]> {
+  if (receipts.length === 0) return []
+  const { rows } = await tx.query<Changed>(
+    `with receipt as (
+       select distinct on (phone_number_id, whatsapp_id) *
+         from unnest($1::bigint[], $2::text[], $3::text[]) as r (phone_number_id, whatsapp_id, status)
+        order by phone_number_id, whatsapp_id, ${rank('r.status')} desc),
+     target as (
+       select m.id, r.status
+         from messages m join receipt r on r.phone_number_id = m.phone_number_id and r.whatsapp_id = m.whatsapp_id
+        where m.direction = 'outgoing' and ${rank('r.status')} > ${rank('m.status')}
+        order by m.id for update of m)
+     update messages m
+        set status = t.status, updated_at = now(), warning = null,
+            delivered_at = case when t.status in ('delivered', 'read') then coalesce(m.delivered_at, now()) end,
+            read_at = case when t.status = 'read' then now() end,
+            error_code = case when t.status = 'failed' then 'refused_by_whatsapp' end,
+            error_message = case when t.status = 'failed' then 'WhatsApp refused this message.' end,
+            history = m.history || ${step('t.status', "case when t.status = 'failed' then 'refused_by_whatsapp' end")}
+       from target t, users u, phone_numbers p
+      where m.id = t.id and u.id = m.user_id and p.id = m.phone_number_id
+     returning ${changed}`,
+    [receipts.map((r) => r.phone_number_id), receipts.map((r) => r.whatsapp_id), receipts.map((r) => r.status)],
+  )
+  return rows
+}
+
+/** Which of these WhatsApp ids belong to a message we know, as `<number> <WhatsApp id>`. */
+export async function findKnownIds(
+  tx: Queryable,
+  reports: { phone_number_id: number; whatsapp_id: string }[],
+): Promise<Set<string>> {
+  if (reports.length === 0) return new Set()
+  const { rows } = await tx.query<{ phone_number_id: number; whatsapp_id: string }>(
+    `select m.phone_number_id, m.whatsapp_id
+       from unnest($1::bigint[], $2::text[]) as r (phone_number_id, whatsapp_id)
+       join messages m on m.phone_number_id = r.phone_number_id and m.whatsapp_id = r.whatsapp_id`,
+    [reports.map((r) => r.phone_number_id), reports.map((r) => r.whatsapp_id)],
+  )
+  return new Set(rows.map((row) => `${row.phone_number_id} ${row.whatsapp_id}`))
+}
+
+/** An unconfirmed message that is due to be looked for in the engine. */
+export interface Unconfirmed {
+  id: number
+  phone_number_id: number
+  recipient: string
+  generation: number
+  starts_at: Date
+  looks: number
+  on_ambiguous: 'keep' | 'retry'
+  engine_name: string
+  server_instance: string
+}
+
+/** Leases what is due for a minute and counts the look. */
+export async function claimUnconfirmed(db: Queryable, limit: number, now?: Date): Promise<Unconfirmed[]> {
+  const { rows } = await db.query<Unconfirmed>(
+    `update messages m
+        set reconcile_at = coalesce($2, now()) + interval '1 minute', looks = m.looks + 1
+       from (select id from messages where status = 'unconfirmed' and reconcile_at <= coalesce($2, now())
+              order by reconcile_at limit $1 for update skip locked) due, phone_numbers p
+      where m.id = due.id and p.id = m.phone_number_id
+     returning m.id, m.phone_number_id, m.recipient, m.generation, m.starts_at, m.looks, m.on_ambiguous,
+               p.instance_name || '_g' || m.generation as engine_name, p.server_instance`,
+    [limit, now ?? null],
+  )
+  return rows
+}
+
+export async function setNextLook(db: Queryable, id: number, at: Date | null): Promise<void> {
+  await db.query(`update messages set reconcile_at = $2 where id = $1 and status = 'unconfirmed'`, [id, at])
+}
+
+/**
+ * Unconfirmed messages of these numbers that exactly one report of the engine can explain, where that report can be
+ * meant for no other of them: same life of the instance, same words, a recipient that fits, not before it began.
+ * The lanes must be locked. While the same words are in flight there, their report could be meant: nothing is matched.
+ */
+export async function findExplained(tx: Queryable, phoneNumberIds: number[]) {
+  const { rows } = await tx.query<{ id: number; whatsapp_id: string; sent_at: Date }>(
+    `with fit as (
+       select m.id, e.phone_number_id, e.whatsapp_id, e.sent_at,
+              count(*) over (partition by m.id) as reports,
+              count(*) over (partition by e.phone_number_id, e.whatsapp_id) as messages
+         from messages m
+         join early_receipts e on e.phone_number_id = m.phone_number_id and e.fingerprint = m.fingerprint
+                              and e.generation = m.generation and e.sent_at >= m.starts_at - interval '2 seconds'
+                              and (e.recipient = m.recipient or e.recipient like '%@lid'
+                                   or (right(e.recipient, 8) = right(m.recipient, 8)
+                                       and left(e.recipient, 2) = left(m.recipient, 2)))
+        where m.phone_number_id = any($1::bigint[]) and m.status = 'unconfirmed'
+          and not exists (select 1 from messages f
+                           where f.phone_number_id = m.phone_number_id and f.status = 'sending'
+                             and f.fingerprint = m.fingerprint))
+     select id, whatsapp_id, sent_at from fit where reports = 1 and messages = 1`,
+    [phoneNumberIds],
+  )
+  return rows
+}
+
+/** Confirms that these went out after all. */
+export async function confirm(
+  tx: Queryable,
+  found: { id: number; whatsapp_id: string; sent_at: Date }[],
+): Promise<Changed[]> {
+  if (found.length === 0) return []
+  const { rows } = await tx.query<Changed>(
+    `update messages m
+        set status = 'sent', whatsapp_id = f.whatsapp_id, sent_at = f.sent_at, updated_at = now(), reconcile_at = null,
+            error_code = null, error_message = null, history = m.history || ${step("'sent'")}
+       from unnest($1::bigint[], $2::text[], $3::timestamptz[]) as f (id, whatsapp_id, sent_at), users u, phone_numbers p
+      where m.id = f.id and m.status = 'unconfirmed' and u.id = m.user_id and p.id = m.phone_number_id
+     returning ${changed}`,
+    [found.map((f) => f.id), found.map((f) => f.whatsapp_id), found.map((f) => f.sent_at)],
+  )
+  return rows
+}
+
+/** Puts a message whose caller preferred a duplicate to a loss back into its place in the queue. */
+export async function requeue(tx: Queryable, id: number): Promise<boolean> {
+  const { rowCount } = await tx.query(
+    `update messages
+        set status = 'queued', reconcile_at = null, looks = 0, error_code = null, error_message = null, updated_at = now(),
+            on_ambiguous = 'keep', history = history || ${step("'queued'", "'on_ambiguous_retry'")}
+      where id = $1 and status = 'unconfirmed'`,
+    [id],
+  )
+  return rowCount === 1
+}

@@ -1,0 +1,165 @@
+import { createHash } from 'node:crypto'
+import type { Database } from '../db/database.js'
+import * as messageRows from '../db/messages.js'
+import * as phoneNumbers from '../db/phone-numbers.js'
+import type { PhoneNumber } from '../db/phone-numbers.js'
+import type { User } from '../db/users.js'
+import { AppError, invalidRequest, notFound } from '../errors.js'
+import type { Draft } from './acceptance.js'
+import { dayIn } from './days.js'
+import { fingerprintOf } from './fingerprint.js'
+import { engineNameOf } from './instances.js'
+import type { Route } from './lanes.js'
+import type { MediaService } from './media.js'
+import { type Body, prepare } from './message-content.js'
+import { type Recipient, RecipientInvalid, parseRecipient } from './recipients.js'
+
+/** How a message is to be sent, whatever it says. */
+export interface Envelope {
+  number: string | number
+  ttl_seconds?: number
+  on_ambiguous?: 'keep' | 'retry'
+  send_at?: Date
+  quoted_message_id?: number
+  mentions?: (string | number)[]
+  mention_all?: boolean
+  retry_of?: number
+}
+
+export interface Drafted {
+  draft: Omit<Draft, 'process_id'>
+  route: Route
+}
+
+const YEAR_MS = 366 * 86_400_000
+
+/** A number in one of these states comes back only when somebody links it again. */
+const NEEDS_LINK = new Set(['qr_expired', 'logged_out', 'restricted_by_whatsapp', 'server_lost'])
+
+/** Turns requests into drafts: everything that can be wrong is found here, before the quota is touched. */
+export class Drafting {
+  private turn = 0
+
+  constructor(
+    private readonly db: Database,
+    private readonly media: MediaService,
+    private readonly options: { default_country: string; ttl_seconds: number },
+  ) {}
+
+  /** The number that sends: by token, or the user's connected ones in turn. */
+  async senderOf(user: User, { token, from }: { token?: string; from?: 'auto' }): Promise<PhoneNumber> {
+    const phone = token === undefined ? await this.nextConnected(user, from) : await this.byToken(user, token)
+    refuseUnlinked(phone)
+    return phone
+  }
+
+  async draft(user: User, phone: PhoneNumber, envelope: Envelope, body: Body, priority = 0): Promise<Drafted> {
+    const { recipient, kind } = this.recipientOf(envelope.number)
+    const now = new Date()
+    checkSendAt(envelope.send_at, now)
+    const reply_to = await this.quoted(user, phone, envelope.quoted_message_id)
+    const { type, content, bytes } = await this.prepare(body)
+    const extras = this.mentionsOf(envelope, kind)
+    const draft = {
+      user_id: user.id,
+      phone_number_id: phone.id,
+      generation: phone.engine_generation,
+      type,
+      recipient,
+      content: { ...content, ...extras },
+      fingerprint: fingerprintOf(type, content),
+      reply_to,
+      priority,
+      ttl_seconds: envelope.ttl_seconds ?? this.options.ttl_seconds,
+      on_ambiguous: envelope.on_ambiguous ?? 'keep',
+      quota_day: dayIn(user.time_zone, envelope.send_at ?? now),
+      send_at: envelope.send_at ?? null,
+      retry_of: envelope.retry_of ?? null,
+      bytes,
+    }
+    return { draft, route: { engine_name: engineNameOf(phone), server_instance: phone.server_instance } }
+  }
+
+  recipientOf(number: string | number): Recipient {
+    try {
+      return parseRecipient(number, this.options.default_country)
+    } catch (err) {
+      throw asInvalid(err, 'number')
+    }
+  }
+
+  private async prepare(body: Body) {
+    try {
+      return await prepare(body, this.media, this.options.default_country)
+    } catch (err) {
+      throw asInvalid(err, 'contacts')
+    }
+  }
+
+  private mentionsOf({ mentions, mention_all }: Envelope, kind: Recipient['kind']) {
+    if (mentions === undefined && !mention_all) return {}
+    if (kind !== 'group') throw invalidRequest('Only messages to groups can mention somebody.')
+    return {
+      ...(mentions ? { mentions: mentions.map((number) => this.recipientOf(number).recipient) } : {}),
+      ...(mention_all ? { mention_all: true } : {}),
+    }
+  }
+
+  /** The engine drops an unknown quote silently, so it is looked up here. */
+  private async quoted(user: User, phone: PhoneNumber, id: number | undefined): Promise<string | null> {
+    if (id === undefined) return null
+    const message = await messageRows.findOwned(this.db, user.id, id)
+    if (message?.phone_number_id !== phone.id) throw notFound('message to quote on this phone number')
+    if (message.whatsapp_id === null) throw new AppError('conflict', 'The message to quote has not been sent yet.')
+    return message.whatsapp_id
+  }
+
+  private async byToken(user: User, token: string): Promise<PhoneNumber> {
+    const phone = await phoneNumbers.findByToken(this.db, user.id, token)
+    if (!phone) throw notFound('phone number')
+    return phone
+  }
+
+  private async nextConnected(user: User, from: 'auto' | undefined): Promise<PhoneNumber> {
+    if (from !== 'auto') throw invalidRequest('Give the token of a phone number, or "from": "auto".')
+    const connected = await phoneNumbers.listConnected(this.db, user.id)
+    if (connected.length === 0) throw notConnected('None of your phone numbers is connected. Link one first.')
+    return connected[this.turn++ % connected.length]!
+  }
+}
+
+const notConnected = (message: string) => new AppError('phone_number_not_connected', message)
+const SCAN = 'Scan its QR code: GET /api/phone-numbers/{id}/qr.'
+
+/** A number that only reconnects keeps its queue; one that waits for a scan would keep it for nothing. */
+function refuseUnlinked(phone: PhoneNumber) {
+  if (phone.first_connected_at === null) throw notConnected(`This phone number was never connected. ${SCAN}`)
+  const mustRelink =
+    ['created', 'qr_ready'].includes(phone.status) ||
+    (phone.status === 'disconnected' && NEEDS_LINK.has(phone.status_reason ?? ''))
+  if (mustRelink) throw notConnected(`This phone number must be linked again. ${SCAN}`)
+}
+
+export function checkSendAt(at: Date | undefined, now: Date) {
+  if (!at) return
+  if (at.getTime() <= now.getTime()) throw invalidRequest('send_at must be in the future.')
+  if (at.getTime() > now.getTime() + YEAR_MS) throw invalidRequest('send_at may be a year ahead at most.')
+}
+
+function asInvalid(err: unknown, path: string): unknown {
+  return err instanceof RecipientInvalid ? invalidRequest(err.message, [{ path, message: err.message }]) : err
+}
+
+/** The same for the same request: what an Idempotency-Key stands for. Files count by their bytes. */
+export function hashOf(route: string, input: object): Buffer {
+  return createHash('sha256')
+    .update(`${route}\n${JSON.stringify(withDigests(input))}`)
+    .digest()
+}
+
+function withDigests(value: unknown): unknown {
+  if (Buffer.isBuffer(value)) return createHash('sha256').update(value).digest('hex')
+  if (Array.isArray(value)) return value.map(withDigests)
+  if (typeof value !== 'object' || value === null || value instanceof Date) return value
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, withDigests(member)]))
+}

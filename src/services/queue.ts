@@ -1,0 +1,121 @@
+import type { Database, Queryable } from '../db/database.js'
+import type { Bus } from '../cache/bus.js'
+import * as events from '../db/events.js'
+import * as lanes from '../db/lanes.js'
+import * as media from '../db/media.js'
+import * as queue from '../db/message-queue.js'
+import type { Changed } from '../db/messages.js'
+import * as phoneNumbers from '../db/phone-numbers.js'
+import * as usage from '../db/usage.js'
+import type { User } from '../db/users.js'
+import { notFound } from '../errors.js'
+import { statusEvent } from './message-view.js'
+
+const BATCH = 500
+
+const PURGED = { status: 'canceled', code: 'purged', message: 'Its queue was purged before it was sent.' } as const
+const EXPIRED = {
+  status: 'expired',
+  code: 'ttl_over',
+  message: 'Its time to live was over before the phone number or its server came back. It was not sent.',
+} as const
+
+type End = Parameters<typeof queue.endQueued>[2]
+
+/** The waiting half of a lane, as its owner sees and steers it. */
+export class QueueService {
+  constructor(
+    private readonly db: Database,
+    private readonly bus: Bus,
+  ) {}
+
+  async show(user: User, phoneNumberId: number) {
+    await this.owned(user, phoneNumberId)
+    const [lane, state] = await Promise.all([
+      lanes.find(this.db, phoneNumberId),
+      queue.queueState(this.db, phoneNumberId),
+    ])
+    return {
+      ...state,
+      in_flight: lane?.in_flight ?? null,
+      paused: lane?.paused ?? false,
+      blocked_reason: lane?.blocked_reason ?? null,
+      blocked_since: lane?.blocked_since ?? null,
+      restricted_until: lane?.restricted_until ?? null,
+      gap_seconds: lane?.gap_seconds ?? null,
+    }
+  }
+
+  async setPaused(user: User, phoneNumberId: number, paused: boolean) {
+    await this.owned(user, phoneNumberId)
+    await lanes.setPaused(this.db, phoneNumberId, paused)
+    if (!paused) this.bus.tell('lanes.due', {})
+    return this.show(user, phoneNumberId)
+  }
+
+  /** Cancels everything that waits, scheduled or not; what is in flight goes on. Answers how many. */
+  async purge(user: User, phoneNumberId: number): Promise<number> {
+    await this.owned(user, phoneNumberId)
+    for (let purged = 0; ;) {
+      const waiting = await queue.listQueued(this.db, phoneNumberId, BATCH)
+      if (waiting.length === 0) return purged
+      purged += (await this.end(waiting, PURGED)).length
+    }
+  }
+
+  /** Ends messages whose time to live is over; answers how many. */
+  async expire(now?: Date): Promise<number> {
+    const waiting = await queue.listExpired(this.db, BATCH, now)
+    return waiting.length === 0 ? 0 : (await this.end(waiting, EXPIRED)).length
+  }
+
+  /** Lets scheduled messages whose time has come into their lanes; answers how many lanes. */
+  async releaseScheduled(now?: Date): Promise<number> {
+    const released = await this.db.transaction(async (tx) => {
+      const ids = await queue.releaseScheduled(tx, BATCH, now)
+      await lanes.makeDue(tx, ids)
+      return ids
+    })
+    if (released.length > 0) this.bus.tell('lanes.due', {})
+    return released.length
+  }
+
+  async end(waiting: { id: number; user_id: number; phone_number_id: number }[], end: End): Promise<Changed[]> {
+    const ended = await this.db.transaction((tx) => endWaiting(tx, waiting, end))
+    for (const { id } of ended) this.bus.tell('message.changed', { id })
+    return ended
+  }
+
+  private async owned(user: User, phoneNumberId: number) {
+    if (!(await phoneNumbers.findOwned(this.db, user.id, phoneNumberId))) throw notFound('phone number')
+  }
+}
+
+/** Cancels or expires what still waits and gives the quota back. Usage is locked first, lanes second, as everywhere. */
+export async function endWaiting(
+  tx: Queryable,
+  waiting: { id: number; user_id: number; phone_number_id: number }[],
+  end: End,
+): Promise<Changed[]> {
+  await usage.lockAll(tx, distinct(waiting.map((message) => message.user_id)))
+  await lanes.lock(tx, distinct(waiting.map((message) => message.phone_number_id)))
+  const ended = await queue.endQueued(
+    tx,
+    waiting.map((message) => message.id),
+    end,
+  )
+  const charged = ended.filter((message) => message.quota_day !== null)
+  await usage.refund(
+    tx,
+    charged.map((message) => ({ user_id: message.user_id, day: message.quota_day! })),
+  )
+  if (end.code === 'purged')
+    await media.remove(
+      tx,
+      ended.map((message) => message.id),
+    )
+  await events.record(tx, ended.map(statusEvent))
+  return ended
+}
+
+const distinct = (ids: number[]) => [...new Set(ids)]

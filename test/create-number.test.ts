@@ -1,0 +1,128 @@
+import { expectRefusal } from './support/refusal.js'
+import { type TestApp, type TestUser, startTestApp } from './support/test-app.js'
+
+let app: TestApp
+beforeAll(async () => {
+  app = await startTestApp({ servers: 3 })
+})
+afterEach(async () => {
+  for (const { controls } of app.sandboxes) controls.clearTroubles()
+  await app.crew.monitor.checkAll()
+})
+afterAll(() => app.stop())
+
+const create = (user: TestUser, fields: object = {}) =>
+  user.post('/api/phone-numbers/create', { display_name: 'Customer Service', ...fields })
+const instancesOfUser = ({ id }: TestUser) =>
+  app.sandboxes.map(({ controls }) => controls.instances().filter(({ name }) => name.startsWith(`user_${id}_`)).length)
+const numbersOf = async (user: TestUser) => (await user.get('/api/phone-numbers')).body.phone_numbers as unknown[]
+
+it('answers a number with its token and a QR code that is a picture', async () => {
+  const user = await app.createUser()
+  const { status, body } = await create(user)
+  expect(status).toBe(201)
+  const phone = body.phone_number
+  expect(phone).toMatchObject({ display_name: 'Customer Service', status: 'qr_ready', phone_number: null, webhook_url: null })
+  expect(phone.instance_name).toMatch(new RegExp(`^user_${user.id}_\\d{13}_[0-9a-f]{8}$`))
+  expect(phone.token).toMatch(/^wst_[\w-]{32}$/)
+  const image = Buffer.from((phone.qr_code as string).replace('data:image/png;base64,', ''), 'base64')
+  expect(image.subarray(0, 8).toString('latin1')).toBe('\x89PNG\r\n\x1a\n')
+  expect(image.readUInt32BE(16)).toBe(image.readUInt32BE(20)) // as wide as high
+  expect(image.readUInt32BE(16)).toBeGreaterThan(100)
+  const validity = Date.parse(phone.qr_expires_at as string) - Date.now()
+  expect(validity).toBeGreaterThan(0)
+  expect(validity).toBeLessThanOrEqual(45_000)
+})
+
+it('answers a webhook secret once, and only where there is a webhook', async () => {
+  const user = await app.createUser()
+  expect((await create(user)).body.phone_number).not.toHaveProperty('webhook_secret')
+  const { body } = await create(user, { webhook_url: 'http://127.0.0.1:9/hook' })
+  const { webhook_secret, id } = body.phone_number
+  expect(webhook_secret).toMatch(/^whsec_[A-Za-z0-9+/]{32}$/)
+  expect(body.phone_number.webhook_url).toBe('http://127.0.0.1:9/hook')
+  for (const path of ['/api/phone-numbers', `/api/phone-numbers/${id}/status`, `/api/phone-numbers/${id}/qr`]) {
+    const { text } = await user.get(path)
+    expect(text).not.toContain(webhook_secret)
+    expect(text).not.toContain('webhook_secret')
+  }
+})
+
+it('keeps what the user wants to remember with the number', async () => {
+  const user = await app.createUser()
+  const metadata = { customer: 17, tags: ['a', 'b'] }
+  const { body } = await create(user, { metadata, receive_groups: true })
+  expect(body.phone_number).toMatchObject({ metadata, receive_groups: true })
+  const [instance] = app.sandboxOf(`${body.phone_number.instance_name}_g1`).controls.requests({ path: '/instance/create' })
+    .requests.slice(-1)
+  expect(instance!.body).toMatchObject({ groupsIgnore: false, qrcode: false, syncFullHistory: false })
+})
+
+it('stops at the limit of the plan and goes on after a deletion', async () => {
+  const user = await app.createUser({ plan_type: 'starter' })
+  const ids = []
+  for (let n = 0; n < 3; n++) ids.push((await create(user)).body.phone_number.id)
+  const refused = await create(user)
+  expectRefusal(refused, 403, 'plan_limit_reached')
+  expect(refused.body.error.message).toContain('3')
+  await user.delete(`/api/phone-numbers/${ids[0]}`)
+  expect((await create(user)).status).toBe(201)
+})
+
+it('places numbers on the servers in turn', async () => {
+  const user = await app.createUser()
+  for (let n = 0; n < 6; n++) await create(user)
+  expect(instancesOfUser(user)).toEqual([2, 2, 2])
+})
+
+it('leaves out a server that is not healthy, and takes it again when it is', async () => {
+  const user = await app.createUser()
+  app.sandboxes[1]!.controls.setTroubles({ refuse: '503' })
+  await app.crew.monitor.checkAll()
+  for (let n = 0; n < 4; n++) expect((await create(user)).status).toBe(201)
+  expect(instancesOfUser(user)).toEqual([2, 0, 2])
+  app.sandboxes[1]!.controls.clearTroubles()
+  await app.crew.monitor.checkAll()
+  await create(user)
+  expect(instancesOfUser(user)).toEqual([2, 1, 2])
+})
+
+it.each([
+  ['refuses our key', { wrong_key: true }],
+  ['answers 503', { refuse: '503' }],
+  ['breaks every connection', { refuse: 'close' }],
+  ['wants a licence', { licence_required: true }],
+] as const)('leaves nothing behind where the engine %s', async (_what, trouble) => {
+  const user = await app.createUser({ plan_type: 'starter' })
+  for (const { controls } of app.sandboxes) controls.setTroubles(trouble)
+  for (let n = 0; n < 4; n++) expectRefusal(await create(user), 503, 'unavailable')
+  expect(await numbersOf(user)).toEqual([])
+
+  for (const { controls } of app.sandboxes) controls.clearTroubles()
+  await app.db.query('update instance_removals set due_at = now()')
+  await app.crew.remover.runDue()
+  expect(instancesOfUser(user)).toEqual([0, 0, 0])
+  expect((await app.db.query('select 1 from instance_removals')).rowCount).toBe(0)
+  expect((await app.db.query('select 1 from phone_numbers where user_id = $1', [user.id])).rowCount).toBe(0)
+  expect((await create(user)).status).toBe(201) // a failed try has cost no place
+})
+
+it('exists without a QR code where none comes in time, and shows it later', async () => {
+  const user = await app.createUser()
+  for (const { controls } of app.sandboxes) controls.setTroubles({ no_qr: true })
+  const created = await create(user).timeout(20_000)
+  expect(created.status).toBe(201)
+  expect(created.body.phone_number).toMatchObject({ status: 'connecting', qr_code: null, qr_expires_at: null })
+}, 30_000)
+
+it('tries the next server when one cannot be reached, and says no_capacity when none can', async () => {
+  const user = await app.createUser()
+  await app.sandboxes[0]!.close()
+  for (let n = 0; n < 4; n++) expect((await create(user)).status).toBe(201)
+  expect(instancesOfUser(user).slice(1)).toEqual([2, 2])
+  await Promise.all(app.sandboxes.map((sandbox) => sandbox.close()))
+  const refused = await create(user)
+  expectRefusal(refused, 503, 'no_capacity')
+  expect(refused.headers['retry-after']).toBe('60')
+  expect(await numbersOf(user)).toHaveLength(4)
+})
