@@ -51,6 +51,7 @@ function reloadOnChange(args) {
   }
 
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, stop)
+  process.on('disconnect', stop)
   watch(path.join(ROOT, 'src'), { recursive: true }, () => {
     clearTimeout(timer)
     timer = setTimeout(restart, SETTLE_MS)

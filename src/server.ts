@@ -64,6 +64,7 @@ async function closeAll(http: Server, ctx: Context, crew: Crew, resources: Resou
   const served = new Promise<void>((resolve) => http.close(() => resolve()))
   http.closeIdleConnections()
   ctx.waitingRoom.close()
+  ctx.feedWatch.close()
   try {
     await Promise.all([ctx.lanes.stop(), crew.delivery.stop(), ...crew.workers.map((worker) => worker.stop())])
   } finally {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
+import { lockFolder } from '../src/embedded/folder-lock.js'
 import { processStart } from '../src/embedded/process-table.js'
 import { startPostgres, type Connection, type Postgres } from '../src/embedded/postgres.js'
 
@@ -14,9 +15,10 @@ let folder: string
 let data_dir: string
 let open: Postgres[] = []
 
-beforeAll(() => {
-  folder = mkdtempSync(path.join(tmpdir(), 'whatsapp-saas-embedded-'))
+beforeAll(async () => {
+  folder = mkdtempSync(path.join(tmpdir(), 'whatsapp-saas-test-embedded-'))
   chmodSync(folder, 0o711)
+  await lockFolder(folder)
   data_dir = path.join(folder, 'data')
 })
 

@@ -7,6 +7,7 @@ import { freePorts } from '../src/embedded/free-ports.js'
 import { CHECKOUT, NOBODY, Playground, isRoot } from './support/launcher.js'
 
 const playground = new Playground()
+beforeAll(() => playground.open())
 afterAll(() => playground.remove())
 afterEach(() => playground.endAll())
 

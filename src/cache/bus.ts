@@ -11,6 +11,8 @@ interface Hints {
   'message.changed': { id: number }
   /** Deliveries became due. */
   'deliveries.due': Record<string, never>
+  /** A webhook got another address or secret, or was disabled. */
+  'webhook.changed': { id: number }
   /** Lanes became due. */
   'lanes.due': Record<string, never>
 }

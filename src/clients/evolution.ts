@@ -27,7 +27,7 @@ export interface FoundMessage {
   messageTimestamp: number
   pushName?: string | null
   contextInfo?: unknown
-  MessageUpdate: { status: string }[]
+  MessageUpdate?: { status: string }[]
 }
 
 const PAGE_SIZE = 200

@@ -26,6 +26,12 @@ export interface DueDelivery {
   probe: boolean
 }
 
+export interface Claim {
+  due: DueDelivery[]
+  /** It was filled to its limit: there may be more. */
+  more: boolean
+}
+
 export interface ClaimLimits {
   total: number
   per_webhook: number
@@ -35,14 +41,15 @@ export interface ClaimLimits {
  * Leases what is due, a few per webhook, so that one long backlog cannot fill the claim. The lease outlives the slowest
  * attempt: a worker that dies lets it lapse.
  */
-export async function claimDue(tx: Queryable, scope: ClaimScope, limits: ClaimLimits): Promise<DueDelivery[]> {
+export async function claimDue(tx: Queryable, scope: ClaimScope, limits: ClaimLimits): Promise<Claim> {
   const queues = await webhookQueues.lockDue(tx, scope, limits.total)
-  if (queues.length === 0) return []
+  if (queues.length === 0) return { due: [], more: false }
   const claimed = await lease(tx, scope, queues, limits)
   const ids = queues.map((queue) => queue.webhook_id)
   const probed = claimed.filter((delivery) => delivery.probe).map((delivery) => delivery.webhook_id)
   await webhookQueues.reschedule(tx, scope, ids, probed)
-  return claimed.sort((a, b) => a.was_due_at.getTime() - b.was_due_at.getTime() || a.id - b.id)
+  const due = claimed.sort((a, b) => a.was_due_at.getTime() - b.was_due_at.getTime() || a.id - b.id)
+  return { due, more: queues.length === limits.total || due.length === limits.total }
 }
 
 async function lease(tx: Queryable, scope: ClaimScope, queues: DueQueue[], { total, per_webhook }: ClaimLimits) {

@@ -14,6 +14,8 @@ export interface Delivery {
   /** Pending, but its webhook is disabled: it waits until that is enabled again. */
   held: boolean
   created_at: Date
+  /** The same in microseconds, for the cursor: a Date would cut them off. */
+  created_us: number
   settled_at: Date | null
 }
 
@@ -26,12 +28,13 @@ export interface DeliveryFilter {
 
 /** Where a page begins: before the delivery of this moment and id. */
 export interface DeliveryCursor {
-  created_at: Date
+  created_us: number
   id: number
 }
 
 const columns = `d.id, d.webhook_id, d.phone_number_id, e.public_id as event_id, e.type as event_type, d.status, d.attempts,
-  d.due_at, d.status = 'pending' and not w.enabled as held, d.created_at, d.settled_at`
+  d.due_at, d.status = 'pending' and not w.enabled as held, d.created_at, d.settled_at,
+  (extract(epoch from d.created_at) * 1000000)::bigint as created_us`
 
 export async function listOwned(
   db: Queryable,
@@ -46,7 +49,7 @@ export async function listOwned(
       where w.user_id = $1 and d.webhook_id = $2 and w.deleted_at is null
         and ($3::text is null or d.status = $3) and ($4::text[] is null or e.type = any($4))
         and d.created_at >= coalesce($5::timestamptz, '-infinity') and d.created_at <= coalesce($6::timestamptz, 'infinity')
-        and (d.created_at, d.id) < (coalesce($7::timestamptz, 'infinity'), $8::bigint)
+        and (d.created_at, d.id) < (coalesce(timestamptz 'epoch' + $7::bigint * interval '1 microsecond', 'infinity'), $8::bigint)
       order by d.created_at desc, d.id desc limit $9`,
     [
       userId,
@@ -55,7 +58,7 @@ export async function listOwned(
       filter.event_types ?? null,
       filter.from ?? null,
       filter.to ?? null,
-      page.before?.created_at ?? null,
+      page.before?.created_us ?? null,
       page.before?.id ?? 0,
       page.limit,
     ],

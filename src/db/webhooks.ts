@@ -130,8 +130,8 @@ export async function disable(tx: Queryable, id: number, reason: DisabledReason,
 
 export async function markDeleted(tx: Queryable, webhook: Webhook): Promise<void> {
   await tx.query('update webhooks set deleted_at = now(), enabled = false where id = $1', [webhook.id])
-  await webhookQueues.reset(tx, webhook.id, null)
   await copyToNumber(tx, webhook.phone_number_id)
+  await webhookQueues.reset(tx, webhook.id, null)
 }
 
 export async function deleteOfNumber(tx: Queryable, phoneNumberId: number): Promise<void> {

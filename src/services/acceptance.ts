@@ -49,7 +49,7 @@ export async function accept(db: Database, drafts: Draft[], { bulk = false } = {
     const repeats = await takeKeys(tx, drafts, results)
     await acceptFresh(tx, drafts, results, !bulk)
     const refused = results.find((result) => result instanceof AppError && result.code === 'quota_exceeded')
-    if (bulk && refused) throw refused
+    if (bulk && refused instanceof AppError) throw refused
     for (const [draft, first] of repeats) results[draft] = joined(results[first]!)
     await settleKeys(tx, drafts, results, new Set(repeats.keys()))
     return results as (Accepted | Error)[]
@@ -133,7 +133,7 @@ async function acceptFresh(tx: Queryable, drafts: Draft[], results: Results, may
     if (paid && !open) unplaced.push({ user_id: draft.user_id, day: draft.quota_day })
   })
   await usage.refund(tx, unplaced)
-  await store(tx, placed, mayStart ? states : new Map(), results)
+  await store(tx, placed, mayStart ? states : new Map<number, lanes.Lane>(), results)
   await tellThresholds(tx, placed, receipts)
 }
 

@@ -42,7 +42,7 @@ export class DeliveryService {
   }
 
   /** Leases up to `total` deliveries, a few per webhook; those in `busy` get no more now. */
-  claim(limits: deliveries.ClaimLimits, busy: { webhooks: number[]; users: number[] }): Promise<DueDelivery[]> {
+  claim(limits: deliveries.ClaimLimits, busy: { webhooks: number[]; users: number[] }): Promise<deliveries.Claim> {
     const scope = {
       holder: this.holder,
       now: this.clock.now(),

@@ -22,6 +22,8 @@ interface Options {
   gap_seconds: number
 }
 
+/** Lanes looked at in one transaction. */
+const BATCH = 100
 /** Answers of the engine that blame itself, in a row, before a message is given up. */
 const MAX_ENGINE_ERRORS = 5
 
@@ -63,14 +65,17 @@ export class Lanes {
     return accepted
   }
 
-  /** Claims and starts what is due in lanes that nobody is working on; answers how many started. */
-  async runDue(limit = 100): Promise<number> {
-    if (this.stopping || !this.process.isAlive()) return 0
-    const claimed = await this.db.transaction(async (tx) =>
-      takeNextOf(tx, this.process.id, await laneRows.lockDue(tx, limit)),
-    )
-    for (const message of claimed) this.start(message)
-    return claimed.length
+  /** Claims and starts what is due in lanes that nobody is working on. */
+  async runDue(): Promise<void> {
+    for (let looked = BATCH; looked === BATCH; ) {
+      if (this.stopping || !this.process.isAlive()) return
+      const claimed = await this.db.transaction(async (tx) => {
+        const due = await laneRows.lockDue(tx, BATCH)
+        looked = due.length
+        return takeNextOf(tx, this.process.id, due)
+      })
+      for (const message of claimed) this.start(message)
+    }
   }
 
   /** Lets go of what has not begun, waits for what has, and gives up on it after `graceMs`. */

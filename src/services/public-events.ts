@@ -14,6 +14,8 @@ export const EVENT_TYPES = [
   'phone_number.degraded',
   'phone_number.restricted',
   'usage.threshold',
+  'webhook.disabled',
+  'gap',
 ] as const
 
 export type EventType = (typeof EVENT_TYPES)[number]

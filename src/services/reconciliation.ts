@@ -96,7 +96,7 @@ export class Reconciliation {
             fingerprint: fingerprintOf(type, content),
             sent_at: new Date(row.messageTimestamp * 1000),
           }
-          const statuses = row.MessageUpdate.flatMap(({ status }) => RECEIPTS[status] ?? [])
+          const statuses = (row.MessageUpdate ?? []).flatMap(({ status }) => RECEIPTS[status] ?? [])
           return [
             { phone_number_id, whatsapp_id, status: 'sent' as const, sending },
             ...statuses.map((status) => ({ phone_number_id, whatsapp_id, status })),

@@ -1,19 +1,38 @@
 import type { Bus } from '../cache/bus.js'
+import { Semaphore } from '../clients/semaphore.js'
 import type { DueDelivery } from '../db/deliveries.js'
 import type { Logger } from '../logger.js'
 import type { DeliveryService } from '../services/deliveries.js'
+import { Shares } from './shares.js'
 import { Worker } from './worker.js'
 
-const MAX_IN_FLIGHT = 128
-/** Attempts one webhook may have in flight: a slow one takes no more than these places. */
-const PER_WEBHOOK = 8
+/** Deliveries in hand: being attempted, or claimed and waiting for those before them. */
+const MAX_IN_HAND = 2_000
+const PER_CLAIM = 256
+/** What a webhook gets at once, and again when it has less than this in hand; its backlog stays in the database. */
+const PER_WEBHOOK = 16
+/** No user's webhooks take more than a part, however many they are. */
+const PER_USER = 200
+/** Attempts of one webhook at the same time, for different phone numbers: within one they go in order. */
+const ATTEMPTS_PER_WEBHOOK = 8
+/** What has waited longer than this since its claim is given back, or its lease would lapse during the attempt. */
+const FRESH_MS = 25_000
+/** How long attempts may go on after a stop; the process has 10 s. */
+const GRACE_MS = 6_000
 
-/** Keeps deliveries in flight, within bounds in all and per webhook, and in order per webhook and number. */
+/** Keeps deliveries in flight, within bounds in all, per user and per webhook, and in order per webhook and number. */
 export class DeliveryWorker {
   private readonly worker: Worker
-  private readonly perWebhook = new Map<number, number>()
+  private readonly inHand = new Shares()
+  private readonly slots = new Map<number, Semaphore>()
   private readonly chains = new Map<string, Promise<void>>()
+  /** Webhooks that have more than they got: each place that becomes free is filled again. */
+  private readonly backlogged = new Set<number>()
   private readonly running = new Set<Promise<void>>()
+  /** Webhooks that must not be tried now: what is in hand for them goes back. */
+  private readonly shut = new Set<number>()
+  private readonly breakOff = new AbortController()
+  private stopping = false
 
   constructor(
     private readonly deliveries: DeliveryService,
@@ -22,6 +41,7 @@ export class DeliveryWorker {
   ) {
     this.worker = new Worker('delivery-worker', { every_ms: 1_000, log }, () => this.claimMore())
     bus.on('deliveries.due', () => this.worker.wake())
+    bus.on('webhook.changed', ({ id }) => this.inHand.has(id) && this.shut.add(id))
   }
 
   start(): void {
@@ -32,40 +52,79 @@ export class DeliveryWorker {
   async runAll(): Promise<void> {
     do {
       await this.claimMore()
-      await Promise.all(this.running)
+      while (this.running.size > 0) await Promise.all(this.running)
     } while ((await this.claimMore()) > 0)
   }
 
+  /** Gives back what has not begun, waits for what has, and breaks off what takes too long. */
   async stop(): Promise<void> {
+    this.stopping = true
+    const timer = setTimeout(() => this.breakOff.abort(), GRACE_MS)
     await this.worker.stop()
-    await Promise.allSettled([...this.running])
+    while (this.running.size > 0) await Promise.allSettled([...this.running])
+    clearTimeout(timer)
+    await this.deliveries.leave().catch((err: unknown) => this.log.warn({ err }, 'held queues lapse by themselves'))
   }
 
   private async claimMore(): Promise<number> {
-    const room = MAX_IN_FLIGHT - this.running.size
-    if (room <= 0) return 0
-    const busy = [...this.perWebhook].filter(([, n]) => n >= PER_WEBHOOK).map(([id]) => id)
-    const due = await this.deliveries.claim(room, PER_WEBHOOK, busy)
+    const room = MAX_IN_HAND - this.inHand.total
+    if (this.stopping || room < PER_CLAIM) return 0
+    const busy = { webhooks: this.inHand.webhooksFrom(PER_WEBHOOK), users: this.inHand.usersFrom(PER_USER) }
+    const { due, more } = await this.deliveries.claim({ total: PER_CLAIM, per_webhook: PER_WEBHOOK }, busy)
+    for (const { webhook_id } of due) if (!this.inHand.has(webhook_id)) this.shut.delete(webhook_id)
     for (const delivery of due) this.launch(delivery)
+    for (const id of this.inHand.webhooksFrom(PER_WEBHOOK)) this.backlogged.add(id)
+    if (more) this.worker.wake()
     return due.length
   }
 
   private launch(delivery: DueDelivery) {
-    const chain = `${delivery.webhook_id} ${delivery.phone_number_id}`
+    const { webhook_id } = delivery
+    const claimed = performance.now()
+    const chain = `${webhook_id} ${delivery.phone_number_id}`
+    const slots = this.slots.get(webhook_id) ?? new Semaphore(ATTEMPTS_PER_WEBHOOK)
+    this.slots.set(webhook_id, slots)
+    this.inHand.add(delivery)
     const before = this.chains.get(chain) ?? Promise.resolve()
-    const run = before
-      .then(() => this.deliveries.attempt(delivery))
+    const answered = before.then(() => slots.run(() => this.attempt(delivery, claimed)))
+    // The next of the chain goes when this one has its answer; that it is written down too is not its business.
+    const link = answered.then(
+      () => undefined,
+      () => undefined,
+    )
+    const run = answered
+      .then(({ recorded }) => recorded)
       .catch((err: unknown) => this.log.warn({ err, delivery_id: delivery.id }, 'an attempt could not be recorded'))
-    this.chains.set(chain, run)
+      .then(() => this.finish(delivery, chain, link, run))
+    this.chains.set(chain, link)
     this.running.add(run)
-    this.perWebhook.set(delivery.webhook_id, (this.perWebhook.get(delivery.webhook_id) ?? 0) + 1)
-    void run.then(() => {
-      this.running.delete(run)
-      if (this.chains.get(chain) === run) this.chains.delete(chain)
-      const left = this.perWebhook.get(delivery.webhook_id)! - 1
-      if (left > 0) this.perWebhook.set(delivery.webhook_id, left)
-      else this.perWebhook.delete(delivery.webhook_id)
-      this.worker.wake()
+  }
+
+  /** Resolves when there is an answer, with the promise that it is recorded. */
+  private async attempt(delivery: DueDelivery, claimed: number): Promise<{ recorded: Promise<void> }> {
+    const stale = performance.now() - claimed > FRESH_MS
+    if (stale || this.stopping || this.shut.has(delivery.webhook_id))
+      return { recorded: this.deliveries.release(delivery) }
+    const finished = await this.deliveries.attempt(delivery, this.breakOff.signal)
+    if (finished.answer.aborted) return { recorded: this.deliveries.release(delivery) }
+    const recorded = this.deliveries.record(finished).then(({ may_go_on }) => {
+      if (!may_go_on) this.shut.add(delivery.webhook_id)
     })
+    return { recorded }
+  }
+
+  private finish(delivery: DueDelivery, chain: string, link: Promise<void>, run: Promise<void>) {
+    const { webhook_id } = delivery
+    this.running.delete(run)
+    if (this.chains.get(chain) === link) this.chains.delete(chain)
+    const wasFull = this.inHand.total > MAX_IN_HAND - PER_CLAIM
+    this.inHand.remove(delivery)
+    const hungry = this.backlogged.has(webhook_id) && this.inHand.of(webhook_id) < PER_WEBHOOK
+    if (hungry) this.backlogged.delete(webhook_id)
+    if (!this.inHand.has(webhook_id)) {
+      this.slots.delete(webhook_id)
+      this.shut.delete(webhook_id)
+    }
+    if (hungry || wasFull || delivery.probe) this.worker.wake()
   }
 }

@@ -4,6 +4,7 @@ import { rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { lockFolder } from '../../src/embedded/folder-lock.js'
 
 export const CHECKOUT = fileURLToPath(new URL('../../', import.meta.url))
 export const NOBODY = { uid: 65_534, gid: 65_534 }
@@ -20,12 +21,14 @@ const COPIED = ['scripts', 'src', 'dist', 'migrations', 'package.json', 'package
 
 /** Starts the launcher as a newcomer would, with nothing of the test run's own environment. */
 export class Playground {
-  readonly folder = mkdtempSync(path.join(tmpdir(), 'whatsapp-saas-launcher-'))
+  readonly folder = mkdtempSync(path.join(tmpdir(), 'whatsapp-saas-test-launcher-'))
   private runs: Run[] = []
   private count = 0
 
-  constructor() {
+  /** Locked, so that the global setup can tell a folder in use from one that a killed run has left. */
+  async open() {
     chmodSync(this.folder, 0o755)
+    await lockFolder(this.folder)
   }
 
   start(settings: Settings, where: Where = {}): Run {
@@ -35,12 +38,13 @@ export class Playground {
   run(args: string[], settings: Settings = {}, { cwd = CHECKOUT, owner }: Where = {}): Run {
     const given = Object.fromEntries(Object.entries(settings).map(([name, value]) => [name, String(value)]))
     const env = { PATH: process.env.PATH, HOME: this.folder, LOG_LEVEL: 'warn', ...given }
+    // The channel ends the launcher when this test run is killed.
     const child = spawn(process.execPath, args, {
       ...owner,
       cwd,
       env,
       detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     })
     const run = new Run(child)
     this.runs.push(run)

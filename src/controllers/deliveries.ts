@@ -1,0 +1,84 @@
+import type { Request, Response } from 'express'
+import { z } from 'zod'
+import type { Delivery } from '../db/delivery-lists.js'
+import type { RedeliveryService } from '../services/redelivery.js'
+import { Id, parse } from './parse.js'
+import { textList } from './text-list.js'
+
+const Status = z.enum(['pending', 'delivered', 'failed'], 'must be pending, delivered or failed')
+const Moment = z
+  .union([z.iso.datetime({ offset: true }), z.iso.date()], 'must be a time like 2026-01-31T08:00:00Z')
+  .transform((text) => new Date(text))
+
+const List = z.object({
+  status: Status.optional(),
+  event_type: textList(z.string().max(100)).optional(),
+  from: Moment.optional(),
+  to: Moment.optional(),
+  limit: z.coerce.number().int().min(1).max(200).default(100),
+  cursor: z.string().transform(readCursor).optional(),
+})
+
+const RangeBody = z.object({
+  status: z.enum(['failed', 'delivered', 'pending', 'missing'], 'must be failed, delivered, pending or missing').default('failed'),
+  from: Moment.optional(),
+  to: Moment.optional(),
+  event_types: textList(z.string().max(100)).optional(),
+})
+
+export function deliveryController(service: RedeliveryService) {
+  return {
+    list: async (req: Request, res: Response) => {
+      const { limit, cursor, event_type, ...filter } = parse(List, req.query)
+      const page = { before: cursor, limit }
+      const rows = await service.list(req.user, parse(Id, req.params).id, { ...filter, event_types: event_type }, page)
+      res.json({ success: true, deliveries: rows.map(present), next_cursor: nextCursor(rows, limit) })
+    },
+
+    get: async (req: Request, res: Response) => {
+      const { delivery, attempts } = await service.get(req.user, parse(Id, req.params).id)
+      const { url, body } = delivery
+      res.json({ success: true, delivery: { ...present(delivery), url, body, attempts } })
+    },
+
+    redeliver: async (req: Request, res: Response) => {
+      const delivery = await service.redeliver(req.user, parse(Id, req.params).id)
+      res.status(202).json({ success: true, delivery: present(delivery) })
+    },
+
+    redeliverRange: async (req: Request, res: Response) => {
+      const { id } = parse(Id, req.params)
+      const result = await service.redeliverRange(req.user, id, parse(RangeBody, req.body))
+      res.status(202).json({ success: true, ...result })
+    },
+  }
+}
+
+function present(delivery: Delivery) {
+  return {
+    id: delivery.id,
+    webhook_id: delivery.webhook_id,
+    phone_number_id: delivery.phone_number_id,
+    event_id: delivery.event_id,
+    event_type: delivery.event_type,
+    status: delivery.status,
+    held: delivery.held,
+    attempt_count: delivery.attempts,
+    next_attempt_at: delivery.status === 'pending' && !delivery.held ? delivery.due_at : null,
+    created_at: delivery.created_at,
+    settled_at: delivery.settled_at,
+  }
+}
+
+function nextCursor(rows: Delivery[], limit: number): string | null {
+  const last = rows.at(-1)
+  if (!last || rows.length < limit) return null
+  return Buffer.from(`delivery:${last.created_us}:${last.id}`).toString('base64url')
+}
+
+function readCursor(cursor: string, ctx: z.RefinementCtx) {
+  const [, us, id] = /^delivery:(\d{1,16}):(\d{1,16})$/.exec(Buffer.from(cursor, 'base64url').toString()) ?? []
+  if (us !== undefined && id !== undefined) return { created_us: Number(us), id: Number(id) }
+  ctx.addIssue('is not a cursor of this list; use next_cursor of the page before')
+  return z.NEVER
+}

@@ -1,0 +1,63 @@
+import { once } from 'node:events'
+import type { Request, Response } from 'express'
+import { z } from 'zod'
+import type { EventFeed } from '../services/event-feed.js'
+import { parse } from './parse.js'
+import { textList } from './text-list.js'
+
+const Types = textList(z.string().max(100)).optional()
+const Cursor = z.string().max(200).optional()
+const List = z.object({
+  after: Cursor,
+  types: Types,
+  limit: z.coerce.number().int().min(1).max(500).default(100),
+  wait: z.coerce.number().min(0).max(60).default(0),
+})
+const Stream = z.object({ after: Cursor, types: Types })
+const EventId = z.object({ id: z.string().min(1).max(100) })
+
+export function eventController(feed: EventFeed) {
+  return {
+    /** The events are written as they were stored: what is signed for webhooks and what is read here are the same bytes. */
+    list: async (req: Request, res: Response) => {
+      const { events, next_cursor, expired } = await feed.page(req.user, parse(List, req.query), leaving(res))
+      const list = `[${events.map((event) => event.payload).join(',')}]`
+      const rest = JSON.stringify({ next_cursor, expired }).slice(1)
+      res.type('json').send(`{"success":true,"events":${list},${rest}`)
+    },
+
+    get: async (req: Request, res: Response) => {
+      const payload = await feed.get(req.user, parse(EventId, req.params).id)
+      res.type('json').send(`{"success":true,"event":${payload}}`)
+    },
+
+    stream: async (req: Request, res: Response) => {
+      const { types, after } = parse(Stream, req.query)
+      const gone = leaving(res)
+      const pages = await feed.follow(req.user, { types, after: req.get('last-event-id') || after }, gone)
+      res.writeHead(200, STREAM_HEADERS)
+      for await (const page of pages)
+        if (!res.write(asLines(page))) await once(res, 'drain', { signal: gone }).catch(() => {})
+      res.end()
+    },
+  }
+}
+
+const STREAM_HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no', // nginx would hold events back to fill its buffer
+}
+
+/** The last line names where to go on also when nothing happened; without data it is no event to the reader. */
+function asLines({ events, cursor }: { events: { cursor: string; type: string; payload: string }[]; cursor: string }) {
+  const lines = events.map((event) => `id: ${event.cursor}\nevent: ${event.type}\ndata: ${event.payload}\n\n`)
+  return `${lines.join('')}: heartbeat\nid: ${cursor}\nretry: 1000\n\n`
+}
+
+/** Ends when the caller has left, so that nobody waits for somebody who is not there. */
+function leaving(res: Response): AbortSignal {
+  const controller = new AbortController()
+  res.on('close', () => controller.abort())
+  return controller.signal
+}

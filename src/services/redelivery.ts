@@ -1,0 +1,95 @@
+import type { Bus } from '../cache/bus.js'
+import type { Database } from '../db/database.js'
+import * as deliveries from '../db/delivery-lists.js'
+import type { Delivery, DeliveryCursor, DeliveryFilter, DeliveryStatus } from '../db/delivery-lists.js'
+import type { User } from '../db/users.js'
+import * as webhookLogs from '../db/webhook-logs.js'
+import * as webhookQueues from '../db/webhook-queues.js'
+import * as webhooks from '../db/webhooks.js'
+import { invalidRequest, notFound } from '../errors.js'
+import type { Clock } from './clock.js'
+import { EVENT_TYPES } from './public-events.js'
+import { unknownTypes } from './webhooks.js'
+
+/** What one call owes again at most: a longer range is repeated until it answers more: false. */
+const MAX_REDELIVERED = 10_000
+const MAX_ATTEMPTS_SHOWN = 100
+const DAY_MS = 24 * 60 * 60 * 1000
+
+export interface RangeInput {
+  status: DeliveryStatus | 'missing'
+  from?: Date
+  to?: Date
+  event_types?: string[]
+}
+
+/** What was told to whom, and telling it again. */
+export class RedeliveryService {
+  constructor(
+    private readonly db: Database,
+    private readonly bus: Bus,
+    private readonly clock: Clock,
+  ) {}
+
+  async list(
+    user: User,
+    webhookId: number,
+    filter: DeliveryFilter,
+    page: { before?: DeliveryCursor; limit: number },
+  ): Promise<Delivery[]> {
+    checkRange(filter)
+    checkKnown(filter.event_types)
+    if (!(await webhooks.findOwned(this.db, user.id, webhookId))) throw notFound('webhook')
+    return deliveries.listOwned(this.db, user.id, webhookId, filter, page)
+  }
+
+  /** With the body as it is sent, byte by byte, and its attempts. */
+  async get(user: User, id: number) {
+    const delivery = await deliveries.findOwned(this.db, user.id, id)
+    if (!delivery) throw notFound('delivery')
+    return { delivery, attempts: await webhookLogs.listOfDelivery(this.db, id, MAX_ATTEMPTS_SHOWN) }
+  }
+
+  /** Due at once, with the same webhook-id; the schedule of retries begins again. */
+  async redeliver(user: User, id: number): Promise<Delivery> {
+    const now = this.clock.now()
+    await this.db.transaction(async (tx) => {
+      const delivery = await deliveries.findOwned(tx, user.id, id)
+      if (!delivery) throw notFound('delivery')
+      await deliveries.redeliver(tx, [id], now)
+      await webhookQueues.wake(tx, [delivery.webhook_id], now)
+    })
+    this.bus.tell('deliveries.due', {})
+    return (await deliveries.findOwned(this.db, user.id, id))!
+  }
+
+  /** Answers how many are due again, and whether the range holds more than one call does. */
+  async redeliverRange(user: User, webhookId: number, input: RangeInput) {
+    checkKnown(input.event_types)
+    const now = this.clock.now()
+    const { from = new Date(now.getTime() - DAY_MS), to = now, status, event_types } = input
+    checkRange({ from, to })
+    const range = { from, to, event_types, limit: MAX_REDELIVERED }
+    const redelivered = await this.db.transaction(async (tx) => {
+      if (!(await webhooks.lockOwned(tx, user.id, webhookId))) throw notFound('webhook')
+      const n =
+        status === 'missing'
+          ? await deliveries.deliverMissing(tx, webhookId, now, range)
+          : await deliveries.redeliverRange(tx, webhookId, now, { ...range, statuses: [status] })
+      await webhookQueues.wake(tx, [webhookId], now)
+      return n
+    })
+    this.bus.tell('deliveries.due', {})
+    return { redelivered, more: redelivered === MAX_REDELIVERED, status, from, to }
+  }
+}
+
+function checkRange({ from, to }: { from?: Date; to?: Date }) {
+  if (from && to && from > to) throw invalidRequest('from must not be after to.', [{ path: 'from', message: 'is after to' }])
+}
+
+function checkKnown(types: string[] = []) {
+  const known: readonly string[] = EVENT_TYPES
+  const unknown = types.filter((type) => !known.includes(type))
+  if (unknown.length > 0) throw unknownTypes(unknown)
+}

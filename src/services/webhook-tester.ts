@@ -1,0 +1,59 @@
+import { randomBytes } from 'node:crypto'
+import { Semaphore } from '../clients/semaphore.js'
+import type { WebhookHttp } from '../clients/webhook-http.js'
+import type { Database } from '../db/database.js'
+import * as phoneNumbers from '../db/phone-numbers.js'
+import type { User } from '../db/users.js'
+import * as webhooks from '../db/webhooks.js'
+import { notFound } from '../errors.js'
+import { judge } from '../webhooks/judge.js'
+import { signatureHeaders } from '../webhooks/sign.js'
+import type { Clock } from './clock.js'
+import { secretsOf } from './deliveries.js'
+import { sampleData } from './event-samples.js'
+import { type EventType, publicEvent } from './public-events.js'
+
+/** Tests at the same time, of all users: they hold a request each, for up to 15 s. */
+const MAX_TESTS = 16
+const SAMPLE_NUMBER = { id: 1, display_name: 'Support', phone_number: '6281234567890', metadata: {} }
+
+/** Sends a signed sample and shows what the receiver says; nothing is stored and nothing is retried. */
+export class WebhookTester {
+  private readonly tests = new Semaphore(MAX_TESTS)
+
+  constructor(
+    private readonly db: Database,
+    private readonly http: WebhookHttp,
+    private readonly clock: Clock,
+  ) {}
+
+  async test(user: User, id: number, type: EventType) {
+    const webhook = await webhooks.findOwned(this.db, user.id, id)
+    if (!webhook) throw notFound('webhook')
+    const now = this.clock.now()
+    const secrets = secretsOf(await webhooks.findSecrets(this.db, id), now)
+    const webhookId = `evt_test_${randomBytes(12).toString('base64url')}`
+    const body = await this.sampleBody(user, webhook.phone_number_id, type, webhookId, now)
+    const headers = { ...webhook.headers, ...signatureHeaders({ id: webhookId, timestamp: now, body, secrets }) }
+    const answer = await this.tests.run(() => this.http.post(webhook.url, headers, body))
+    const verdict = judge(answer)
+    return {
+      delivered: verdict.verdict === 'delivered',
+      event_type: type,
+      status_code: answer.status ?? null,
+      response_time_ms: answer.ms,
+      response_body: answer.body ?? null,
+      error: verdict.verdict === 'delivered' ? null : verdict.error,
+      body,
+    }
+  }
+
+  /** Like the real thing, with `test: true`, position 0 and the id that is in the headers. */
+  private async sampleBody(user: User, phoneId: number | null, type: EventType, id: string, at: Date): Promise<string> {
+    const own = phoneId === null ? undefined : await phoneNumbers.findOwned(this.db, user.id, phoneId)
+    const aboutUser = type === 'usage.threshold' || type === 'webhook.disabled'
+    const subject = aboutUser ? { user_id: user.id } : (own ?? { ...SAMPLE_NUMBER, user_id: user.id })
+    const sample = JSON.parse(publicEvent(type, subject, sampleData(type), at).payload(0)) as Record<string, unknown>
+    return JSON.stringify({ ...sample, id, test: true })
+  }
+}

@@ -1,0 +1,150 @@
+import type { Bus } from '../cache/bus.js'
+import type { Database, Queryable } from '../db/database.js'
+import * as phoneNumbers from '../db/phone-numbers.js'
+import * as users from '../db/users.js'
+import type { User } from '../db/users.js'
+import * as webhooks from '../db/webhooks.js'
+import type { Webhook } from '../db/webhooks.js'
+import { AppError, invalidRequest, notFound } from '../errors.js'
+import { headersProblem, mergeHeaders } from '../webhooks/custom-headers.js'
+import { isSecret, newSecret } from '../webhooks/sign.js'
+import { type TargetGuard, TargetRefused } from '../webhooks/target-guard.js'
+import type { Clock } from './clock.js'
+import { DEFAULT_EVENT_TYPES, EVENT_TYPES } from './public-events.js'
+
+const MAX_WEBHOOKS = 100
+/** Both secrets sign for so long after a rotation. */
+const OVERLAP_MS = 24 * 60 * 60 * 1000
+/** A longer backlog is told as "more than". */
+const COUNTED = 10_000
+
+export interface WebhookInput {
+  url?: string
+  description?: string | null
+  event_types?: string[]
+  headers?: Record<string, string | null>
+  enabled?: boolean
+}
+
+export type NewWebhookInput = WebhookInput & { url: string; phone_number_id?: number | null; secret?: string }
+
+/** The URLs that want a user's events. */
+export class WebhookService {
+  constructor(
+    private readonly db: Database,
+    private readonly guard: TargetGuard,
+    private readonly bus: Bus,
+    private readonly clock: Clock,
+  ) {}
+
+  /** The webhook, and the only sight of its secret. */
+  async create(user: User, input: NewWebhookInput): Promise<{ webhook: Webhook; secret: string }> {
+    const { phone_number_id = null, description = null, enabled = true } = input
+    const url = await this.checkUrl(input.url)
+    const event_types = checkTypes(input.event_types ?? [...DEFAULT_EVENT_TYPES])
+    const headers = checkHeaders(mergeHeaders({}, input.headers ?? {}))
+    const secret = checkSecret(input.secret) ?? newSecret()
+    const webhook = await this.db.transaction(async (tx) => {
+      await users.lock(tx, user.id)
+      if (phone_number_id !== null && !(await phoneNumbers.findOwned(tx, user.id, phone_number_id)))
+        throw notFound('phone number')
+      if ((await webhooks.countOwned(tx, user.id)) >= MAX_WEBHOOKS) throw tooMany()
+      const row = { user_id: user.id, phone_number_id, url, secret, event_types, description, headers, enabled }
+      return webhooks.findOwned(tx, user.id, await webhooks.insert(tx, row))
+    })
+    return { webhook: webhook!, secret }
+  }
+
+  list(user: User, page: { before?: number; limit: number; phone_number_id?: number }): Promise<Webhook[]> {
+    return webhooks.listOwned(this.db, user.id, page)
+  }
+
+  async get(user: User, id: number): Promise<{ webhook: Webhook; pending: number }> {
+    const webhook = await webhooks.findOwned(this.db, user.id, id)
+    if (!webhook) throw notFound('webhook')
+    return { webhook, pending: await webhooks.countPending(this.db, id, COUNTED) }
+  }
+
+  /** Enabling, and a new address, begin again as if nothing had failed. */
+  async update(user: User, id: number, input: WebhookInput): Promise<Webhook> {
+    const url = input.url === undefined ? undefined : await this.checkUrl(input.url)
+    const event_types = input.event_types && checkTypes(input.event_types)
+    const webhook = await this.change(user, id, async (tx, before) => {
+      const headers = checkHeaders(mergeHeaders(before.headers, input.headers ?? {}))
+      const { description = before.description, enabled = before.enabled } = input
+      const change = { url: url ?? before.url, description, event_types: event_types ?? before.event_types, headers }
+      await webhooks.update(tx, before, change)
+      const moved = change.url !== before.url
+      if (enabled && (!before.enabled || moved)) await webhooks.enable(tx, id, this.clock.now())
+      if (!enabled && before.enabled) await webhooks.disable(tx, id, 'user', this.clock.now())
+    })
+    this.bus.tell('deliveries.due', {})
+    return webhook
+  }
+
+  /** Its deliveries go with it. */
+  async delete(user: User, id: number): Promise<void> {
+    await this.db.transaction(async (tx) => {
+      const webhook = await webhooks.lockOwned(tx, user.id, id)
+      if (!webhook) throw notFound('webhook')
+      await webhooks.markDeleted(tx, webhook)
+    })
+    this.bus.tell('webhook.changed', { id })
+  }
+
+  /** The new secret, shown once; for 24 hours the old one signs too. */
+  async rotateSecret(user: User, id: number, given?: string): Promise<{ webhook: Webhook; secret: string }> {
+    const secret = checkSecret(given) ?? newSecret()
+    const until = new Date(this.clock.now().getTime() + OVERLAP_MS)
+    const webhook = await this.change(user, id, (tx) => webhooks.rotateSecret(tx, id, secret, until))
+    return { webhook, secret }
+  }
+
+  private async change(user: User, id: number, work: (tx: Queryable, before: Webhook) => Promise<void>) {
+    const webhook = await this.db.transaction(async (tx) => {
+      const before = await webhooks.lockOwned(tx, user.id, id)
+      if (!before) throw notFound('webhook')
+      await work(tx, before)
+      return webhooks.findOwned(tx, user.id, id)
+    })
+    // What a worker has in hand for it would still go to the old address, or with the old secret.
+    this.bus.tell('webhook.changed', { id })
+    return webhook!
+  }
+
+  private async checkUrl(text: string): Promise<string> {
+    try {
+      return (await this.guard.checkUrl(text)).href
+    } catch (err) {
+      if (!(err instanceof TargetRefused)) throw err
+      throw invalidRequest(err.message, [{ path: 'url', message: err.message }])
+    }
+  }
+}
+
+function checkTypes(types: string[]): string[] {
+  const known: readonly string[] = EVENT_TYPES
+  const unknown = types.filter((type) => type !== '*' && !known.includes(type))
+  if (unknown.length > 0) throw unknownTypes(unknown)
+  return types.includes('*') ? ['*'] : [...new Set(types)]
+}
+
+export function unknownTypes(types: string[]): AppError {
+  const message = `There is no event type ${types.map((type) => `"${type.slice(0, 60)}"`).join(', ')}. Use "*" for all, or some of: ${EVENT_TYPES.join(', ')}.`
+  return invalidRequest(message, [{ path: 'event_types', message }])
+}
+
+function checkHeaders(headers: Record<string, string>): Record<string, string> {
+  const problem = headersProblem(headers)
+  if (problem) throw invalidRequest(`headers: ${problem}.`, [{ path: 'headers', message: problem }])
+  return headers
+}
+
+function checkSecret(secret: string | undefined): string | undefined {
+  if (secret === undefined || isSecret(secret)) return secret
+  const message = 'must be whsec_ followed by 24 to 64 bytes in base64; leave it out to have one made'
+  throw invalidRequest(`secret: ${message}.`, [{ path: 'secret', message }])
+}
+
+const tooMany = () =>
+  new AppError('conflict', `There are ${MAX_WEBHOOKS} webhooks already, the most a user may have. Delete one first.`)
