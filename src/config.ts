@@ -76,6 +76,11 @@ const Environment = z.object({
   RATE_LIMIT_PER_MINUTE: whole(1, 1_000_000).default(1200),
   RATE_LIMIT_AUTH_PER_MINUTE: whole(1, 1_000_000).default(60),
   REQUEST_LOG_DAYS: whole(1, 3650).default(30),
+  EVENT_DAYS: whole(1, 3650).default(30),
+  WEBHOOK_LOG_DAYS: whole(1, 3650).default(30),
+  MESSAGE_BODY_DAYS: whole(0, 3650).default(90),
+  MESSAGE_DAYS: whole(0, 3650).default(0),
+  MEDIA_DAYS: whole(1, 3650).default(7),
 })
 
 export const environmentKeys = Object.keys(Environment.shape)
@@ -153,7 +158,14 @@ function shape(env: Env) {
     media: { max_bytes: env.MEDIA_MAX_MB * 1024 * 1024, private_targets: env.MEDIA_PRIVATE_TARGETS },
     webhooks: { private_targets: env.WEBHOOK_PRIVATE_TARGETS },
     rate_limits: { per_minute: env.RATE_LIMIT_PER_MINUTE, auth_per_minute: env.RATE_LIMIT_AUTH_PER_MINUTE },
-    retention: { request_log_days: env.REQUEST_LOG_DAYS },
+    retention: {
+      request_log_days: env.REQUEST_LOG_DAYS,
+      event_days: env.EVENT_DAYS,
+      webhook_log_days: env.WEBHOOK_LOG_DAYS,
+      message_body_days: env.MESSAGE_BODY_DAYS,
+      message_days: env.MESSAGE_DAYS,
+      media_days: env.MEDIA_DAYS,
+    },
   }
 }
 

@@ -9,28 +9,42 @@ import type { Logger } from './logger.js'
 import { createLogger } from './logger.js'
 import { Acknowledgements } from './services/acknowledgements.js'
 import { AccessTokens } from './services/access-tokens.js'
+import { ApiKeyService } from './services/api-keys.js'
 import { Authenticator } from './services/authenticator.js'
 import { BulkService } from './services/bulk.js'
 import { ContactService } from './services/contacts.js'
+import { systemClock } from './services/clock.js'
 import { DeliveryService } from './services/deliveries.js'
 import { Drafting } from './services/drafting.js'
+import { EventFeed } from './services/event-feed.js'
+import { FeedWatch } from './services/feed-watch.js'
+import { GapFiller } from './services/gap-filler.js'
 import { HealthService } from './services/health.js'
 import { IngressService } from './services/ingress.js'
 import { InstanceService } from './services/instances.js'
+import { KeyUsage } from './services/key-usage.js'
 import { Lanes } from './services/lanes.js'
 import { Linking } from './services/linking.js'
+import { LoginBackoff } from './services/login-backoff.js'
 import { MediaService } from './services/media.js'
 import { Membership } from './services/membership.js'
 import { MessageMediaService } from './services/message-media.js'
 import { MessageService } from './services/messages.js'
 import { PhoneNumberService } from './services/phone-numbers.js'
+import { ProfileService } from './services/profiles.js'
 import { QueueService } from './services/queue.js'
 import { Reactions } from './services/reactions.js'
 import { Reconciliation } from './services/reconciliation.js'
+import { RedeliveryService } from './services/redelivery.js'
+import { RequestService } from './services/requests.js'
 import { RequestLog } from './services/request-log.js'
 import { StatisticsService } from './services/statistics.js'
+import { UserDeletion } from './services/user-deletion.js'
+import { UserExport } from './services/user-export.js'
 import { UserService } from './services/users.js'
 import { WaitingRoom } from './services/waiting-room.js'
+import { WebhookTester } from './services/webhook-tester.js'
+import { WebhookService } from './services/webhooks.js'
 import { TargetGuard } from './webhooks/target-guard.js'
 
 export type Context = ReturnType<typeof buildContext>
@@ -58,12 +72,17 @@ export function openResources(config: Config, log: Logger = createLogger(config.
 export function buildContext(config: Config, resources: Resources) {
   const { log, db, redis, pool } = resources
   const bus = new Bus(redis)
+  const clock = systemClock()
   const tokens = new AccessTokens(config.auth.jwt_secret)
+  const keyUsage = new KeyUsage(db, log)
   const membership = new Membership(db, bus, config.role)
   const waitingRoom = new WaitingRoom(bus)
   const instances = new InstanceService(pool, config.engine)
   const linking = new Linking(db, instances, waitingRoom, bus)
   const lanes = new Lanes(db, pool, bus, membership, config.messages, log)
+  const ingress = new IngressService(db, bus, log)
+  const feedWatch = new FeedWatch(db, bus)
+  const { webhookHttp, webhookGuard } = resources
   const media = new MediaService(resources.media, config.media)
   const drafting = new Drafting(db, media, {
     default_country: config.users.default_country,
@@ -71,6 +90,9 @@ export function buildContext(config: Config, resources: Resources) {
   })
   const queue = new QueueService(db, bus)
   const messages = new MessageService(db, lanes, drafting, queue, waitingRoom)
+  const phoneNumbers = new PhoneNumberService(db, instances, linking, webhookGuard)
+  const loginBackoff = new LoginBackoff(db, clock, config.auth.jwt_secret)
+  const profiles = new ProfileService(db, tokens, loginBackoff, bus, clock)
 
   return {
     config,
@@ -78,15 +100,23 @@ export function buildContext(config: Config, resources: Resources) {
     db,
     redis,
     bus,
+    clock,
     pool,
     membership,
     waitingRoom,
     instances,
     linking,
     lanes,
-    authenticator: new Authenticator(db, tokens, bus),
-    users: new UserService(db, tokens, bus, config.users),
-    phoneNumbers: new PhoneNumberService(db, instances, linking, resources.webhookGuard),
+    authenticator: new Authenticator(db, tokens, keyUsage, bus),
+    keyUsage,
+    apiKeys: new ApiKeyService(db, bus),
+    users: new UserService(db, tokens, loginBackoff, config.users),
+    profiles,
+    loginBackoff,
+    userExport: new UserExport(db),
+    userDeletion: new UserDeletion(db, profiles, phoneNumbers, bus, clock, log),
+    requests: new RequestService(db),
+    phoneNumbers,
     queue,
     messages,
     reactions: new Reactions(db, messages),
@@ -96,8 +126,14 @@ export function buildContext(config: Config, resources: Resources) {
     reconciliation: new Reconciliation(db, pool, bus, log),
     acknowledgements: new Acknowledgements(db, bus),
     statistics: new StatisticsService(db),
-    ingress: new IngressService(db, bus, log),
-    deliveries: new DeliveryService(db, resources.webhookHttp, log),
+    ingress,
+    gaps: new GapFiller(db, pool, ingress, clock, log),
+    webhooks: new WebhookService(db, webhookGuard, bus, clock),
+    webhookTester: new WebhookTester(db, webhookHttp, clock),
+    deliveries: new DeliveryService(db, webhookHttp, bus, clock, log),
+    redelivery: new RedeliveryService(db, bus, clock),
+    feedWatch,
+    eventFeed: new EventFeed(db, feedWatch),
     requestLog: new RequestLog(db, log),
     health: new HealthService(db, redis),
   }

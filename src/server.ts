@@ -75,6 +75,7 @@ async function closeAll(http: Server, ctx: Context, crew: Crew, resources: Resou
       .leave()
       .catch((err: unknown) => ctx.log.warn({ err }, 'could not sign off; the others will notice'))
     await ctx.requestLog.flush()
+    await ctx.keyUsage.flush()
     await closeResources(resources)
   }
 }

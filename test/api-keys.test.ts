@@ -11,8 +11,12 @@ const profileWith = (headers: Record<string, string>) => app.api.get('/api/user/
 
 it('is accepted as x-api-key and as Bearer', async () => {
   const { api_key, id } = await app.createUser()
-  for (const headers of [{ 'x-api-key': api_key }, { authorization: `Bearer ${api_key}` }, { 'x-api-key': ` ${api_key} ` }])
-    expect((await profileWith(headers)).body.user.id).toBe(id)
+  for (const [name, value] of [
+    ['x-api-key', api_key],
+    ['x-api-key', ` ${api_key} `],
+    ['authorization', `Bearer ${api_key}`],
+  ] as const)
+    expect((await profileWith({ [name]: value })).body.user.id).toBe(id)
 })
 
 it('wins over a Bearer of somebody else', async () => {

@@ -46,17 +46,17 @@ const ENTRIES: Record<string, Entry> = {
   'POST /api/messages/send-text': byToken(text),
   'POST /api/messages/send-media': byToken({ number: text.number, mediaType: 'document', base64: 'aGVsbG8=' }),
   'POST /api/messages/send-sticker': byToken({ number: text.number, base64: 'aGVsbG8=' }),
-  'POST /api/messages/send-location': byToken({ number: text.number, latitude: -6.2, longitude: 106.8 }),
+  'POST /api/messages/send-location': byToken({ number: text.number, name: 'Shop', latitude: -6.2, longitude: 106.8 }),
   'POST /api/messages/send-contact': byToken({
     number: text.number,
-    contacts: [{ name: 'Ani', number: '628000000001' }],
+    contacts: [{ full_name: 'Ani', phone_number: '628000000001' }],
   }),
-  'POST /api/messages/send-poll': byToken({ number: text.number, question: 'Which?', options: ['One', 'Two'] }),
+  'POST /api/messages/send-poll': byToken({ number: text.number, name: 'Which?', values: ['One', 'Two'] }),
   'POST /api/messages/send-reaction': { names: ({ message }) => ({ message_id: message, reaction: '👍' }) },
   'POST /api/messages/bulk': byToken({ messages: [text] }),
   'GET /api/messages': entry.own,
   'GET /api/messages/:id': entry.message,
-  'PATCH /api/messages/:id': { id: 'message', body: { send_at: '2099-01-01T00:00:00Z' } },
+  'PATCH /api/messages/:id': { id: 'message', body: { send_at: new Date(Date.now() + 3_600_000).toISOString() } },
   'GET /api/messages/:id/media': entry.message,
   'POST /api/messages/:id/cancel': entry.message,
   'POST /api/messages/:id/retry': entry.message,
@@ -73,7 +73,7 @@ let message: number
 let routes: Route[]
 beforeAll(async () => {
   app = await startTestApp()
-  routes = routesOf(buildApp(app.ctx), ['/', '/internal', '/api/v1', '/api'])
+  routes = routesOf(buildApp(app.ctx))
   owner = await app.createUser()
   stranger = await app.createUser()
   phone = await app.connectedNumber(owner)

@@ -1,5 +1,6 @@
 import axios, { type AxiosInstance } from 'axios'
 import { Pool } from 'undici'
+import { Breaker } from './breaker.js'
 
 /** An HTTP answer of the engine, whatever its status. */
 export interface EngineAnswer {
@@ -39,7 +40,7 @@ export interface EngineWebhook {
 }
 
 /** The events a gateway needs; REMOVE_INSTANCE is left out because a delete would wait for its delivery. */
-const WEBHOOK_EVENTS = [
+export const WEBHOOK_EVENTS = [
   'QRCODE_UPDATED',
   'CONNECTION_UPDATE',
   'MESSAGES_UPSERT',
@@ -65,12 +66,13 @@ export class EvolutionClient {
   constructor(
     readonly name: string,
     readonly url: string,
-    private readonly options: { api_key: string; send_timeout_seconds: number },
+    private readonly options: { api_key: string; send_timeout_seconds: number; control_timeout_seconds?: number },
+    private readonly breaker = new Breaker(),
   ) {
     this.control = axios.create({
       baseURL: url,
       headers: { apikey: options.api_key },
-      timeout: 30_000,
+      timeout: (options.control_timeout_seconds ?? 30) * 1000,
       validateStatus: () => true,
       maxRedirects: 0,
       proxy: false,
@@ -122,8 +124,55 @@ export class EvolutionClient {
     })
   }
 
+  findWebhook(engineName: string) {
+    return this.call('GET', path('/webhook/find', engineName))
+  }
+
+  /** The engine wants all of them at once; only groups are ours to choose. */
+  setSettings(engineName: string, { receive_groups }: { receive_groups: boolean }) {
+    return this.call('POST', path('/settings/set', engineName), {
+      groupsIgnore: !receive_groups,
+      rejectCall: false,
+      alwaysOnline: false,
+      readMessages: false,
+      readStatus: false,
+      syncFullHistory: false,
+    })
+  }
+
+  /** Closes the socket of an open or connecting instance and opens it again; the session stays. */
+  restart(engineName: string) {
+    return this.call('POST', path('/instance/restart', engineName))
+  }
+
   deleteInstance(engineName: string) {
     return this.call('DELETE', path('/instance/delete', engineName))
+  }
+
+  /** Expensive for the engine, which counts messages: not for polling. */
+  fetchInstances() {
+    return this.call('GET', '/instance/fetchInstances')
+  }
+
+  /** What it is and which version; the engine asks the internet before it answers. */
+  greeting(timeoutMs = 10_000) {
+    return this.call('GET', '/', undefined, undefined, timeoutMs)
+  }
+
+  /** As connectionState, over the cheap client: thousands of numbers are looked at all the time. */
+  async probe(engineName: string): Promise<EngineAnswer> {
+    try {
+      const { statusCode, body } = await this.sends.request({
+        method: 'GET',
+        path: path('/instance/connectionState', engineName),
+        headers: { apikey: this.options.api_key, accept: 'application/json' },
+        headersTimeout: 10_000,
+        bodyTimeout: 10_000,
+      })
+      return { status: statusCode, body: parse(await body.text()) }
+    } catch (err) {
+      throw unreachable(err)
+    }
   }
 
   verifyKey(timeoutMs = 5_000) {
@@ -151,6 +200,19 @@ export class EvolutionClient {
     return found
   }
 
+  /** One page of the stored messages of a window of time, newest first, and how many pages there are. */
+  async findMessagePage(
+    engineName: string,
+    { from, to }: { from: Date; to: Date },
+    page: number,
+  ): Promise<{ pages: number; records: unknown[] }> {
+    const where = { messageTimestamp: { gte: from.toISOString(), lte: to.toISOString() } }
+    const answer = await this.call('POST', path('/chat/findMessages', engineName), { where, page, offset: PAGE_SIZE })
+    const { messages } = (answer.body ?? {}) as { messages?: { pages: number; records: unknown[] } }
+    if (answer.status !== 200 || !messages) throw new Error(`findMessages answered ${answer.status}`)
+    return { pages: messages.pages, records: messages.records }
+  }
+
   /** Which numbers are on WhatsApp; the order of the answer is not the order asked. */
   checkNumbers(engineName: string, numbers: string[]) {
     return this.call('POST', path('/chat/whatsappNumbers', engineName), { numbers }, undefined, 75_000)
@@ -158,11 +220,14 @@ export class EvolutionClient {
 
   /** The file of a stored message, as base64 in JSON: large. */
   fetchMedia(engineName: string, whatsappId: string) {
-    return this.call('POST', path('/chat/getBase64FromMediaMessage', engineName), { message: { key: { id: whatsappId } } })
+    return this.call('POST', path('/chat/getBase64FromMediaMessage', engineName), {
+      message: { key: { id: whatsappId } },
+    })
   }
 
   /** Sends through one route of /message; the answer may take as long as `send_timeout_seconds`. */
   async send(route: string, engineName: string, body: Record<string, unknown>): Promise<EngineAnswer> {
+    if (this.breaker.isOpen) throw new EngineUnreachable('BREAKER_OPEN', false)
     try {
       const { statusCode, body: stream } = await this.sends.request({
         method: 'POST',
@@ -170,9 +235,12 @@ export class EvolutionClient {
         headers: { apikey: this.options.api_key, 'content-type': 'application/json', accept: 'application/json' },
         body: JSON.stringify(body),
       })
+      this.breaker.reached()
       return { status: statusCode, body: parse(await stream.text()) }
     } catch (err) {
-      throw unreachable(err)
+      const failure = unreachable(err)
+      if (!failure.written) this.breaker.missed()
+      throw failure
     }
   }
 

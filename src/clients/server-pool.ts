@@ -1,15 +1,18 @@
+import { Breaker } from './breaker.js'
 import { EvolutionClient } from './evolution.js'
 import { Semaphore } from './semaphore.js'
 
 interface Options {
   api_key: string
   send_timeout_seconds: number
+  control_timeout_seconds?: number
   server_concurrency: number
 }
 
 interface Member {
   client: EvolutionClient
   sends: Semaphore
+  breaker: Breaker
 }
 
 /** The Evolution servers this process can talk to, by name. Which one owns a number is the database's business. */
@@ -23,8 +26,9 @@ export class ServerPool {
     const known = this.members.get(name)
     if (known?.client.url === url) return
     void known?.client.close()
-    const client = new EvolutionClient(name, url, this.options)
-    this.members.set(name, { client, sends: known?.sends ?? new Semaphore(this.options.server_concurrency) })
+    const breaker = new Breaker()
+    const client = new EvolutionClient(name, url, this.options, breaker)
+    this.members.set(name, { client, breaker, sends: known?.sends ?? new Semaphore(this.options.server_concurrency) })
   }
 
   /** Throws when the name is not known here: a programming error, since rows name only servers of the table. */
@@ -32,10 +36,19 @@ export class ServerPool {
     return this.member(name).client
   }
 
+  /** A client for an address that is not in the pool (yet); its user closes it. */
+  stranger(url: string): EvolutionClient {
+    return new EvolutionClient('stranger', url, this.options)
+  }
+
   /** Runs a send when the server has room for one more. */
   withRoom<T>(name: string, work: (client: EvolutionClient) => Promise<T>): Promise<T> {
     const member = this.member(name)
     return member.sends.run(() => work(member.client))
+  }
+
+  breaker(name: string): Breaker {
+    return this.member(name).breaker
   }
 
   names(): string[] {

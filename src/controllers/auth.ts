@@ -1,15 +1,15 @@
 import type { Request, Response } from 'express'
 import { z } from 'zod'
+import { addressOf } from '../middleware/rate-limit.js'
+import type { ProfileService } from '../services/profiles.js'
 import type { UserService } from '../services/users.js'
 import { parse } from './parse.js'
+import { Email, Name, NewPassword, Password } from './user-schemas.js'
 import { presentUser } from './users.js'
-
-const Email = z.string().trim().toLowerCase().max(254).pipe(z.email('must be an e-mail address'))
-const Name = z.string().trim().min(1).max(200)
 
 const RegisterBody = z.object({
   email: Email,
-  password: z.string().min(8, 'must have at least 8 characters').max(200),
+  password: NewPassword,
   full_name: Name.optional(),
   company_name: Name.optional(),
   plan_type: z
@@ -17,9 +17,12 @@ const RegisterBody = z.object({
     .default('starter'),
 })
 
-const LoginBody = z.object({ email: Email, password: z.string().min(1).max(200) })
+const LoginBody = z.object({ email: Email, password: Password })
 
-export function authController(service: UserService) {
+/** `token` is the long text of the operator's one-time link. */
+const ResetBody = z.object({ token: z.string().trim().min(1).max(200), password: NewPassword })
+
+export function authController(service: UserService, profiles: ProfileService) {
   return {
     register: async (req: Request, res: Response) => {
       const { user, api_key } = await service.register(parse(RegisterBody, req.body))
@@ -30,8 +33,14 @@ export function authController(service: UserService) {
 
     logIn: async (req: Request, res: Response) => {
       const { email, password } = parse(LoginBody, req.body)
-      const { user, access_token, expires_in } = await service.logIn(email, password)
+      const { user, access_token, expires_in } = await service.logIn(email, password, addressOf(req))
       res.json({ success: true, access_token, token_type: 'Bearer', expires_in, user: presentUser(user) })
+    },
+
+    resetPassword: async (req: Request, res: Response) => {
+      const { token, password } = parse(ResetBody, req.body)
+      await profiles.resetPassword(token, password, addressOf(req))
+      res.json({ success: true, message: 'Your password is changed. Log in with the new one.' })
     },
   }
 }

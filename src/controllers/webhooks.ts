@@ -75,7 +75,7 @@ function present(webhook: Webhook) {
     url: webhook.url,
     description: webhook.description,
     event_types: webhook.event_types,
-    header_names: Object.keys(webhook.headers),
+    header_names: Object.keys(webhook.headers).sort(),
     enabled: webhook.enabled,
     disabled_reason: webhook.disabled_reason,
     disabled_at: webhook.disabled_at,

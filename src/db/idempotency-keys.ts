@@ -13,13 +13,17 @@ export interface Remembered {
 
 const HOURS = 24
 
-export async function find(db: Queryable, userId: number, key: string): Promise<Remembered | undefined> {
-  const { rows } = await db.query<Remembered>(
-    `select body_hash, message_id from idempotency_keys
-      where user_id = $1 and key = $2 and created_at > now() - make_interval(hours => ${HOURS})`,
-    [userId, key],
+export async function findAll(db: Queryable, userId: number, keys: string[]): Promise<Map<string, Remembered>> {
+  const { rows } = await db.query<Remembered & { key: string }>(
+    `select key, body_hash, message_id from idempotency_keys
+      where user_id = $1 and key = any($2::text[]) and created_at > now() - make_interval(hours => ${HOURS})`,
+    [userId, keys],
   )
-  return rows[0]
+  return new Map(rows.map((row) => [row.key, row]))
+}
+
+export async function find(db: Queryable, userId: number, key: string): Promise<Remembered | undefined> {
+  return (await findAll(db, userId, [key])).get(key)
 }
 
 /**

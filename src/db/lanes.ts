@@ -59,8 +59,9 @@ export async function release(tx: Queryable, releases: Release[], defaultGapSeco
   const { rows } = await tx.query<Lane>(
     `update lanes l
         set in_flight = null, ready_at = now() + make_interval(secs => r.gap_factor * coalesce(l.gap_seconds, $5)),
-            blocked_reason = r.blocked_reason,
-            blocked_since = case when r.blocked_reason is null then null else coalesce(l.blocked_since, now()) end,
+            blocked_reason = coalesce(r.blocked_reason, l.held_reason),
+            blocked_since = case when r.blocked_reason is null and l.held_reason is null then null
+                                 else coalesce(l.blocked_since, now()) end,
             failures = case when r.blocked_reason is null then 0 else l.failures + 1 end,
             due_at = case when r.blocked_reason is null then now()
                           else now() + make_interval(secs => ${backoff}) end
@@ -126,7 +127,9 @@ export async function block(tx: Queryable, phoneNumberIds: number[], reason: str
 export async function unblock(tx: Queryable, phoneNumberIds: number[]): Promise<void> {
   if (phoneNumberIds.length === 0) return
   await tx.query(
-    `update lanes set blocked_reason = null, blocked_since = null, failures = 0, due_at = now()
+    `update lanes
+        set blocked_reason = held_reason, failures = 0, due_at = now(),
+            blocked_since = case when held_reason is not null then coalesce(blocked_since, now()) end
       where phone_number_id = any($1::bigint[])`,
     [phoneNumberIds],
   )
@@ -153,19 +156,63 @@ export async function makeDue(tx: Queryable, phoneNumberIds: number[]): Promise<
 }
 
 export async function setPaused(tx: Queryable, phoneNumberId: number, paused: boolean): Promise<void> {
-  await tx.query('update lanes set paused = $2, due_at = coalesce(due_at, now()) where phone_number_id = $1', [
-    phoneNumberId,
-    paused,
-  ])
+  await tx.query(
+    `update lanes set paused = $2 or held_reason is not null, own_pause = $2, due_at = coalesce(due_at, now())
+      where phone_number_id = $1`,
+    [phoneNumberId, paused],
+  )
+}
+
+/**
+ * The operator stops a user's lanes. What waits in them keeps its place, and its time to live runs; the user's own
+ * pauses are remembered.
+ */
+export async function hold(tx: Queryable, phoneNumberIds: number[], reason: string): Promise<void> {
+  await tx.query(
+    `update lanes
+        set own_pause = case when held_reason is null then paused else own_pause end, paused = true, held_reason = $2,
+            blocked_reason = coalesce(blocked_reason, $2), blocked_since = coalesce(blocked_since, now())
+      where phone_number_id = any($1::bigint[])`,
+    [phoneNumberIds, reason],
+  )
+}
+
+export async function letGo(tx: Queryable, phoneNumberIds: number[]): Promise<void> {
+  await tx.query(
+    `update lanes
+        set paused = own_pause, held_reason = null,
+            due_at = case when nullif(blocked_reason, held_reason) is null then now() else due_at end,
+            blocked_since = case when blocked_reason is distinct from held_reason then blocked_since end,
+            blocked_reason = nullif(blocked_reason, held_reason)
+      where phone_number_id = any($1::bigint[]) and held_reason is not null`,
+    [phoneNumberIds],
+  )
+}
+
+/** A server is back: what waited for it is looked for at once instead of at the end of the back-off. */
+export async function wakeServer(db: Queryable, serverInstance: string): Promise<void> {
+  await db.query(
+    `update lanes l set due_at = now(), failures = 0
+       from phone_numbers p
+      where p.id = l.phone_number_id and p.server_instance = $1 and p.deleted_at is null
+        and l.blocked_since is not null and l.blocked_reason in ('server_unreachable', 'server_refused')
+        and l.due_at > now()`,
+    [serverInstance],
+  )
 }
 
 export async function setGap(tx: Queryable, phoneNumberId: number, seconds: number | null): Promise<void> {
   await tx.query('update lanes set gap_seconds = $2 where phone_number_id = $1', [phoneNumberId, seconds])
 }
 
-/** New conversations wait until then; messages to known contacts flow. */
-export async function restrict(tx: Queryable, phoneNumberId: number, until: Date): Promise<void> {
-  await tx.query('update lanes set restricted_until = $2 where phone_number_id = $1', [phoneNumberId, until])
+/** New conversations wait until then; messages to known contacts flow. False when they wait already. */
+export async function restrict(tx: Queryable, phoneNumberId: number, until: Date): Promise<boolean> {
+  const { rowCount } = await tx.query(
+    `update lanes set restricted_until = $2
+      where phone_number_id = $1 and (restricted_until is null or restricted_until <= now())`,
+    [phoneNumberId, until],
+  )
+  return rowCount === 1
 }
 
 export interface LaneView extends Lane {

@@ -63,13 +63,18 @@ export async function insertOutgoing(tx: Queryable, messages: NewOutgoing[]): Pr
   return rows.map((row) => row.id)
 }
 
-/** A message a process has taken to send, with what it takes to reach the engine. */
-export interface Claimed {
+/** A message in the hands of a process, as far as it takes to settle it. */
+export interface Held {
   id: number
   user_id: number
   phone_number_id: number
+  process_id: number
   attempts: number
   engine_errors: number
+}
+
+/** A message a process has taken to send, with what it takes to reach the engine. */
+export interface Claimed extends Held {
   type: string
   recipient: string
   content: Record<string, unknown>
@@ -94,7 +99,7 @@ export async function claimNext(
         cross join lateral (
           select id from messages
            where phone_number_id = l.phone_number_id and status = 'queued' and send_at is null
-             and (not new_contact or l.restricted_until is null or l.restricted_until < now())
+             and (not new_contact or l.restricted_until is null or l.restricted_until <= now())
            order by priority, id limit 1) m)
      update messages m
         set status = 'sending', attempts = m.attempts + 1, process_id = $1, updated_at = now(),
@@ -102,8 +107,8 @@ export async function claimNext(
             history = m.history || ${step("'sending'")}
        from next, phone_numbers p
       where m.id = next.id and p.id = m.phone_number_id and m.status = 'queued'
-     returning m.id, m.user_id, m.phone_number_id, m.attempts, m.engine_errors, m.type, m.recipient, m.content,
-               m.reply_to, m.starts_at, p.instance_name || '_g' || p.engine_generation as engine_name, p.server_instance`,
+     returning m.id, m.user_id, m.phone_number_id, m.process_id, m.attempts, m.engine_errors, m.type, m.recipient, m.content,
+               m.reply_to, m.starts_at, engine_name(p.instance_name, p.engine_generation) as engine_name, p.server_instance`,
     [
       processId,
       lanes.map((l) => l.phone_number_id),
@@ -154,6 +159,26 @@ export async function settle(tx: Queryable, processId: number, outcomes: Outcome
     ],
   )
   return rows
+}
+
+/** What a process has claimed at least that many seconds ago. */
+export async function listHeld(db: Queryable, processId: number, olderThanSeconds: number): Promise<Held[]> {
+  const { rows } = await db.query<Held>(
+    `select id, user_id, phone_number_id, process_id, attempts, engine_errors from messages
+      where process_id = $1 and status = 'sending' and updated_at < now() - make_interval(secs => $2)`,
+    [processId, olderThanSeconds],
+  )
+  return rows
+}
+
+/** Processes that are said to be sending although they have been removed: they committed a claim after that. */
+export async function listOrphans(tx: Queryable): Promise<number[]> {
+  const { rows } = await tx.query<{ process_id: number }>(
+    `select distinct process_id from messages m
+      where status = 'sending' and process_id is not null
+        and not exists (select 1 from processes p where p.id = m.process_id)`,
+  )
+  return rows.map((row) => row.process_id)
 }
 
 /** What these processes are sending. */
@@ -207,7 +232,11 @@ interface Waiting {
 
 export async function listQueued(db: Queryable, phoneNumberId: number, limit: number): Promise<Waiting[]> {
   const { rows } = await db.query<Waiting>(
-    `select id, user_id, phone_number_id from messages where phone_number_id = $1 and status = 'queued' limit $2`,
+    `(select id, user_id, phone_number_id from messages
+       where phone_number_id = $1 and status = 'queued' and send_at is null limit $2)
+      union all
+     (select id, user_id, phone_number_id from messages
+       where phone_number_id = $1 and status = 'queued' and send_at is not null limit $2)`,
     [phoneNumberId, limit],
   )
   return rows
@@ -231,7 +260,7 @@ export async function listExpired(db: Queryable, limit: number, now?: Date): Pro
   return rows
 }
 
-/** Lets scheduled messages into their lanes; answers the lanes. */
+/** Lets scheduled messages into their lanes; answers the lane of each. */
 export async function releaseScheduled(tx: Queryable, limit: number, now?: Date): Promise<number[]> {
   const { rows } = await tx.query<{ phone_number_id: number }>(
     `with due as (
@@ -240,7 +269,7 @@ export async function releaseScheduled(tx: Queryable, limit: number, now?: Date)
      update messages m set send_at = null from due where m.id = due.id returning m.phone_number_id`,
     [limit, now ?? null],
   )
-  return [...new Set(rows.map((row) => row.phone_number_id))].sort((a, b) => a - b)
+  return rows.map((row) => row.phone_number_id)
 }
 
 /** Moves a message that is still scheduled; false when it is not. */
@@ -269,9 +298,12 @@ export interface QueueState {
 
 export async function queueState(db: Queryable, phoneNumberId: number): Promise<QueueState> {
   const { rows } = await db.query<QueueState>(
-    `select count(*) filter (where send_at is null) as queued, count(*) filter (where send_at is not null) as scheduled,
-            min(created_at) filter (where send_at is null) as oldest_at
-       from messages where phone_number_id = $1 and status = 'queued'`,
+    // Two questions, so that each has its partial index.
+    `select q.queued, q.oldest_at, s.scheduled
+       from (select count(*) as queued, min(created_at) as oldest_at
+               from messages where phone_number_id = $1 and status = 'queued' and send_at is null) q,
+            (select count(*) as scheduled
+               from messages where phone_number_id = $1 and status = 'queued' and send_at is not null) s`,
     [phoneNumberId],
   )
   return rows[0]!

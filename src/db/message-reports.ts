@@ -116,7 +116,7 @@ export async function claimUnconfirmed(db: Queryable, limit: number, now?: Date)
               order by reconcile_at limit $1 for update skip locked) due, phone_numbers p
       where m.id = due.id and p.id = m.phone_number_id
      returning m.id, m.phone_number_id, m.recipient, m.generation, m.starts_at, m.looks, m.on_ambiguous,
-               p.instance_name || '_g' || m.generation as engine_name, p.server_instance`,
+               engine_name(p.instance_name, m.generation) as engine_name, p.server_instance`,
     [limit, now ?? null],
   )
   return rows

@@ -133,7 +133,7 @@ export async function findMediaSource(db: Queryable, userId: number, id: number)
     `select ${columns
       .split(', ')
       .map((column) => `m.${column}`)
-      .join(', ')}, p.instance_name || '_g' || p.engine_generation as engine_name, p.server_instance
+      .join(', ')}, engine_name(p.instance_name, p.engine_generation) as engine_name, p.server_instance
        from messages m join phone_numbers p on p.id = m.phone_number_id
       where m.user_id = $1 and m.id = $2 and p.deleted_at is null`,
     [userId, id],
@@ -142,16 +142,16 @@ export async function findMediaSource(db: Queryable, userId: number, id: number)
 }
 
 /** Marks what WhatsApp has not acknowledged; groups report nothing and are left out. */
-export async function warnSilent(tx: Queryable, seconds: number, now?: Date): Promise<Changed[]> {
+export async function warnSilent(tx: Queryable, seconds: number, limit: number, now?: Date): Promise<Changed[]> {
   const { rows } = await tx.query<Changed>(
     `update messages m set warning = 'no_ack', updated_at = now()
        from (select id from messages
               where status = 'sent' and source = 'api' and warning is null and recipient not like '%@g.us'
                 and sent_at < coalesce($2, now()) - make_interval(secs => $1)
-              order by sent_at limit 500 for update skip locked) silent, users u, phone_numbers p
+              order by sent_at limit $3 for update skip locked) silent, users u, phone_numbers p
       where m.id = silent.id and u.id = m.user_id and p.id = m.phone_number_id
      returning ${changed}`,
-    [seconds, now ?? null],
+    [seconds, now ?? null, limit],
   )
   return rows
 }

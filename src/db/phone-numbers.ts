@@ -1,3 +1,4 @@
+import * as connectionChecks from './connection-checks.js'
 import type { Queryable } from './database.js'
 
 export type Status = 'created' | 'connecting' | 'qr_ready' | 'connected' | 'disconnected'
@@ -20,11 +21,22 @@ export interface PhoneNumber {
   degraded_since: Date | null
   qr_code: string | null
   qr_expires_at: Date | null
+  /** Valid as long as the QR code. */
+  pairing_code: string | null
+  pairing_number: string | null
+  /** Set: it has no instance on the engine; one is made when somebody asks for a QR code. */
+  parked_at: Date | null
+  drops: number
+  dropped_at: Date | null
+  unstable_since: Date | null
+  /** What its user was last told: `connected` or `disconnected`. */
+  told_status: string | null
   webhook_url: string | null
   metadata: Record<string, unknown>
   receive_groups: boolean
   first_connected_at: Date | null
   last_event_at: Date | null
+  last_received_at: Date | null
   created_at: Date
 }
 
@@ -51,16 +63,24 @@ const names = [
   'degraded_since',
   'qr_code',
   'qr_expires_at',
+  'pairing_code',
+  'pairing_number',
+  'parked_at',
+  'drops',
+  'dropped_at',
+  'unstable_since',
+  'told_status',
   'webhook_url',
   'metadata',
   'receive_groups',
   'first_connected_at',
   'last_event_at',
+  'last_received_at',
   'created_at',
 ]
 const columns = names.join(', ')
 
-/** Stores the number together with its empty lane. */
+/** Stores the number together with its empty lane and its place among the connections to look after. */
 export async function insert(tx: Queryable, phone: NewPhoneNumber): Promise<PhoneNumber> {
   const { rows } = await tx.query<PhoneNumber>(
     `insert into phone_numbers (user_id, server_instance, instance_name, token, display_name, metadata, receive_groups)
@@ -77,6 +97,7 @@ export async function insert(tx: Queryable, phone: NewPhoneNumber): Promise<Phon
     ],
   )
   await tx.query('insert into lanes (phone_number_id) values ($1)', [rows[0]!.id])
+  await connectionChecks.insert(tx, rows[0]!.id)
   return rows[0]!
 }
 
@@ -170,89 +191,8 @@ export async function lock(tx: Queryable, id: number): Promise<(PhoneNumber & Zo
   return rows[0]
 }
 
-/** Takes the right to open a socket for the number, for `seconds`; false when somebody else has it. */
-export async function claimLinking(db: Queryable, id: number, seconds: number): Promise<boolean> {
-  const { rowCount } = await db.query(
-    `update phone_numbers set linking_until = now() + make_interval(secs => $2)
-      where id = $1 and deleted_at is null and (linking_until is null or linking_until < now())`,
-    [id, seconds],
-  )
-  return rowCount === 1
-}
-
-export async function releaseLinking(db: Queryable, id: number): Promise<void> {
-  await db.query('update phone_numbers set linking_until = null where id = $1', [id])
-}
-
-export async function moveToServer(db: Queryable, id: number, serverInstance: string): Promise<void> {
-  await db.query('update phone_numbers set server_instance = $2 where id = $1', [id, serverInstance])
-}
-
-/** Begins a new life of the instance on the engine: the old name may linger there. */
-export async function startGeneration(tx: Queryable, id: number): Promise<void> {
-  await tx.query(
-    `update phone_numbers
-        set engine_generation = engine_generation + 1, status = 'created', status_reason = null,
-            status_changed_at = now(), qr_code = null, qr_expires_at = null, reconnecting_since = null
-      where id = $1`,
-    [id],
-  )
-}
-
-/** What the engine's events move; everything else of a number has its own function. */
-export type EngineState = Pick<
-  PhoneNumber,
-  | 'status'
-  | 'status_reason'
-  | 'status_changed_at'
-  | 'reconnecting_since'
-  | 'phone_number'
-  | 'qr_code'
-  | 'qr_expires_at'
-  | 'first_connected_at'
-  | 'last_event_at'
->
-
-export async function saveEngineStates(tx: Queryable, phones: (EngineState & { id: number })[]): Promise<void> {
-  if (phones.length === 0) return
-  await tx.query(
-    `update phone_numbers p
-        set status = n.status, status_reason = n.status_reason, status_changed_at = n.status_changed_at,
-            reconnecting_since = n.reconnecting_since, phone_number = n.phone_number, qr_code = n.qr_code,
-            qr_expires_at = n.qr_expires_at, first_connected_at = n.first_connected_at, last_event_at = n.last_event_at
-       from unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[],
-                   $8::timestamptz[], $9::timestamptz[], $10::timestamptz[])
-            as n (id, status, status_reason, status_changed_at, reconnecting_since, phone_number, qr_code,
-                  qr_expires_at, first_connected_at, last_event_at)
-      where p.id = n.id`,
-    [
-      phones.map((p) => p.id),
-      phones.map((p) => p.status),
-      phones.map((p) => p.status_reason),
-      phones.map((p) => p.status_changed_at),
-      phones.map((p) => p.reconnecting_since),
-      phones.map((p) => p.phone_number),
-      phones.map((p) => p.qr_code),
-      phones.map((p) => p.qr_expires_at),
-      phones.map((p) => p.first_connected_at),
-      phones.map((p) => p.last_event_at),
-    ],
-  )
-}
-
 export interface Zone {
   time_zone: string
-}
-
-/** Numbers whose engine has been opening new sockets for longer than the grace. */
-export async function listStalled(db: Queryable, graceSeconds: number): Promise<number[]> {
-  const { rows } = await db.query<{ id: number }>(
-    `select id from phone_numbers
-      where reconnecting_since < now() - make_interval(secs => $1) and status = 'connected' and deleted_at is null
-      limit 500`,
-    [graceSeconds],
-  )
-  return rows.map((row) => row.id)
 }
 
 /** Of what each number sent in the last hour (and long enough ago to be acknowledged), the share that was delivered. */

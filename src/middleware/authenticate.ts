@@ -1,11 +1,14 @@
 import type { RequestHandler } from 'express'
+import type { Scope } from '../db/api-keys.js'
 import type { User } from '../db/users.js'
-import type { Authenticator } from '../services/authenticator.js'
+import { AppError } from '../errors.js'
+import type { Access, Authenticator } from '../services/authenticator.js'
 
 declare module 'express-serve-static-core' {
   interface Request {
     /** Set by `authenticate`; routes without it must not read it. */
     user: User
+    access: Access
   }
 }
 
@@ -13,7 +16,23 @@ declare module 'express-serve-static-core' {
 export function authenticate(authenticator: Authenticator): RequestHandler {
   return async (req, _res, next) => {
     const bearer = /^Bearer +(\S+)$/i.exec(req.get('authorization') ?? '')?.[1]
-    req.user = await authenticator.authenticate({ api_key: req.get('x-api-key')?.trim(), bearer })
+    req.access = await authenticator.authenticate({ api_key: req.get('x-api-key')?.trim(), bearer })
+    req.user = req.access.user
     next()
   }
+}
+
+/** A guard that tells which scopes it asks for, so that a test can find a route that asks for none. */
+export type ScopeGuard = RequestHandler & { scopes: readonly Scope[] }
+
+/** Lets a key through that has every one of these scopes. Stands at each route, before its body is read. */
+export function requireScope(...scopes: [Scope, ...Scope[]]): ScopeGuard {
+  const guard: RequestHandler = (req, _res, next) => {
+    const missing = scopes.filter((scope) => !req.access.scopes.includes(scope))
+    if (missing.length === 0) return next()
+    throw new AppError('forbidden', `This API key lacks the scope ${missing.join(' and ')}. Use one that has it.`, {
+      details: { required: scopes, missing },
+    })
+  }
+  return Object.assign(guard, { scopes })
 }

@@ -1,4 +1,4 @@
-import type { RequestHandler } from 'express'
+import type { Request, RequestHandler } from 'express'
 import { ipKeyGenerator, rateLimit } from 'express-rate-limit'
 import { limitStore } from '../cache/limit-store.js'
 import type { Redis } from '../cache/redis.js'
@@ -6,27 +6,43 @@ import { AppError } from '../errors.js'
 
 const MINUTE_MS = 60_000
 
+/** Whom a limit counts: one IPv4 address, or one customer's IPv6 network, whose addresses are free to change. */
+export const addressOf = (req: Request) => ipKeyGenerator(req.ip ?? '')
+
 /** Per address: for the calls that come without a key. */
 export function limitByAddress(name: string, perMinute: number, redis?: Redis): RequestHandler {
-  return limiter(name, perMinute, (req) => ipKeyGenerator(req.ip ?? ''), redis)
+  return limiter(name, { limit: () => perMinute, keyGenerator: addressOf }, redis)
 }
 
-/** Per user, after authentication. */
+/** Per user after authentication, whatever key is used: more keys are not more requests. */
 export function limitByUser(name: string, perMinute: number, redis?: Redis): RequestHandler {
-  return limiter(name, perMinute, (req) => `user:${req.user.id}`, redis)
+  return limiter(name, { limit: () => perMinute, keyGenerator: (req) => `user:${req.user.id}` }, redis)
 }
 
-function limiter(
-  name: string,
-  limit: number,
-  keyGenerator: (req: Parameters<RequestHandler>[0]) => string,
-  redis?: Redis,
-) {
+/** The share of one key, where it has one: a careless script then leaves the rest to the others. */
+export function limitByKey(name: string, redis?: Redis): RequestHandler {
+  return limiter(
+    name,
+    {
+      limit: (req) => req.access.rate_limit_per_minute ?? 0,
+      keyGenerator: (req) => `key:${req.access.api_key_id}`,
+      skip: (req) => req.access.rate_limit_per_minute === null,
+    },
+    redis,
+  )
+}
+
+interface Rule {
+  limit: (req: Request) => number
+  keyGenerator: (req: Request) => string
+  skip?: (req: Request) => boolean
+}
+
+function limiter(name: string, rule: Rule, redis?: Redis) {
   return rateLimit({
     windowMs: MINUTE_MS,
-    limit,
+    ...rule,
     identifier: name,
-    keyGenerator,
     standardHeaders: 'draft-8',
     legacyHeaders: false,
     store: limitStore(name, redis),

@@ -9,6 +9,7 @@ export function requestLog(log: Logger, rows: RequestLog): RequestHandler {
     res.on('close', () => {
       const entry = {
         user_id: (req as Partial<Request>).user?.id ?? null,
+        api_key_id: (req as Partial<Request>).access?.api_key_id ?? null,
         endpoint: patternOf(req),
         method: req.method,
         ip_address: req.ip ?? null,

@@ -161,7 +161,8 @@ async function store(
   )
   await lanes.enter(tx, movesOf(entries, ids))
   placed.forEach(({ draft, i, remaining }, n) => {
-    const blocked = states.get(draft.phone_number_id)?.blocked_reason != null
+    const lane = states.get(draft.phone_number_id)
+    const blocked = lane !== undefined && (lane.blocked_reason !== null || lane.paused)
     results[i] = {
       id: ids[n]!,
       starts_at: entries[n]!.claim?.starts_at,

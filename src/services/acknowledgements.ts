@@ -19,6 +19,7 @@ const RESTRICTION_HOURS = 6
 const DEGRADED_BELOW = 0.5
 const RECOVERED_FROM = 0.8
 const MIN_SAMPLE = 10
+const BATCH = 500
 
 /** What follows from receipts missing: a warning on the message, a health figure on its number. */
 export class Acknowledgements {
@@ -29,13 +30,16 @@ export class Acknowledgements {
 
   /** Warns of messages without any acknowledgement; answers how many. */
   async warnSilent(now?: Date): Promise<number> {
-    const silent = await this.db.transaction(async (tx) => {
-      const warned = await messages.warnSilent(tx, SILENCE_SECONDS, now)
-      await events.record(tx, warned.map(statusEvent))
-      return warned
-    })
-    for (const { id } of silent) this.bus.tell('message.changed', { id })
-    return silent.length
+    for (let told = 0; ;) {
+      const silent = await this.db.transaction(async (tx) => {
+        const warned = await messages.warnSilent(tx, SILENCE_SECONDS, BATCH, now)
+        await events.record(tx, warned.map(statusEvent))
+        return warned
+      })
+      for (const { id } of silent) this.bus.tell('message.changed', { id })
+      told += silent.length
+      if (silent.length < BATCH) return told
+    }
   }
 
   /** Renews `ack_ratio_1h` of the numbers that have sent, and says so when one falls or recovers. */
@@ -70,7 +74,8 @@ export async function recordAcknowledgements(tx: Queryable, received: Changed[])
     const refusals = await phoneNumbers.countRefusal(tx, message.phone_number_id, refused)
     if (!refused || refusals < REFUSALS) continue
     const until = new Date(Date.now() + RESTRICTION_HOURS * 3_600_000)
-    await lanes.restrict(tx, message.phone_number_id, until)
+    // What went out before is still being refused: once is enough.
+    if (!(await lanes.restrict(tx, message.phone_number_id, until))) continue
     await phoneNumbers.setRestriction(tx, message.phone_number_id, { type: 'new_conversations', until })
     const subject = { ...message, id: message.phone_number_id }
     await events.record(tx, [publicEvent('phone_number.restricted', subject, restricted(until))])

@@ -1,4 +1,30 @@
 import { createHash, randomBytes } from 'node:crypto'
+import type { Bus } from '../cache/bus.js'
+import * as apiKeys from '../db/api-keys.js'
+import { type ApiKey, type ApiKeyChanges, SCOPES, type Scope } from '../db/api-keys.js'
+import type { Database, Queryable } from '../db/database.js'
+import * as users from '../db/users.js'
+import { AppError, invalidRequest, notFound } from '../errors.js'
+import type { Access } from './authenticator.js'
+
+export { type ApiKey, SCOPES, type Scope }
+
+/** Far more than anybody names; an unlimited list would be a way to fill the database. */
+const MAX_KEYS = 50
+const HOUR_MS = 3_600_000
+
+export interface NewApiKey {
+  name: string
+  scopes: Scope[]
+  rate_limit_per_minute: number | null
+  expires_at: Date | null
+}
+
+export interface Issued {
+  key: ApiKey
+  /** The only sight of it. */
+  api_key: string
+}
 
 /** A new key and what is stored of it: 32 random bytes need no salt and no slow hash. */
 export function newApiKey() {
@@ -12,3 +38,113 @@ export function hashApiKey(key: string): Buffer {
 
 /** Anything else cannot be a key and is not worth a look-up. */
 export const isApiKey = (text: string) => /^wsk_[\w-]{43}$/.test(text)
+
+/** The keys of one user. Whoever asks with a key can give away no more than that key has, and no longer. */
+export class ApiKeyService {
+  constructor(
+    private readonly db: Database,
+    private readonly bus: Bus,
+  ) {}
+
+  list(userId: number): Promise<ApiKey[]> {
+    return apiKeys.listOwned(this.db, userId)
+  }
+
+  async create(access: Access, input: NewApiKey): Promise<Issued> {
+    checkExpiry(input.expires_at)
+    checkPower(access, input)
+    return this.change(access, (tx) => this.issue(tx, access.user.id, input))
+  }
+
+  async update(access: Access, id: number, changes: ApiKeyChanges): Promise<ApiKey> {
+    checkExpiry(changes.expires_at)
+    return this.change(access, async (tx) => {
+      const { key_hash, ...old } = await this.get(tx, access, id)
+      const key = { ...old, ...changes }
+      checkPower(access, old)
+      checkPower(access, key)
+      await apiKeys.update(tx, access.user.id, key)
+      return { key, ended: [key_hash] }
+    }).then(({ key }) => key)
+  }
+
+  async revoke(access: Access, id: number): Promise<void> {
+    await this.change(access, async (tx) => {
+      const { key_hash } = await this.get(tx, access, id)
+      await apiKeys.revoke(tx, access.user.id, id)
+      return { ended: [key_hash] }
+    })
+  }
+
+  /** A new key with the name and rights of an old one, which works on for some hours, so that nobody is cut off. */
+  async rotate(access: Access, id: number, options: { overlap_hours: number; expires_at?: Date }): Promise<Issued> {
+    checkExpiry(options.expires_at)
+    return this.change(access, async (tx) => {
+      const { key_hash, ...old } = await this.get(tx, access, id)
+      if (old.expires_at && old.expires_at <= new Date())
+        throw new AppError('conflict', 'This API key has expired. Create a new one.')
+      const fresh = { ...old, expires_at: options.expires_at ?? old.expires_at }
+      checkPower(access, fresh)
+      const end = new Date(Date.now() + options.overlap_hours * HOUR_MS)
+      if (options.overlap_hours === 0) await apiKeys.revoke(tx, access.user.id, id)
+      else if (!old.expires_at || end < old.expires_at)
+        await apiKeys.update(tx, access.user.id, { ...old, expires_at: end })
+      return { ...(await this.issue(tx, access.user.id, fresh)), ended: [key_hash] }
+    })
+  }
+
+  /** Ends every key the user has and answers a new one that may do everything. */
+  async rotateAll(access: Access): Promise<string> {
+    const full = { name: 'default', scopes: [...SCOPES], rate_limit_per_minute: null, expires_at: null }
+    checkPower(access, full)
+    const { api_key } = await this.change(access, async (tx) => {
+      const ended = await apiKeys.revokeAll(tx, access.user.id)
+      return { ...(await this.issue(tx, access.user.id, full)), ended }
+    })
+    return api_key
+  }
+
+  private async issue(tx: Queryable, userId: number, input: NewApiKey): Promise<Issued & { ended?: Buffer[] }> {
+    if ((await apiKeys.listOwned(tx, userId)).length >= MAX_KEYS)
+      throw new AppError('conflict', `A user has ${MAX_KEYS} API keys at most. Delete one first.`)
+    const { api_key, key_hash, hint } = newApiKey()
+    const { name, scopes, rate_limit_per_minute, expires_at } = input
+    const row = { user_id: userId, name, scopes, rate_limit_per_minute, expires_at, key_hash, hint }
+    return { key: await apiKeys.insert(tx, row), api_key }
+  }
+
+  private async get(tx: Queryable, { user }: Access, id: number) {
+    const key = await apiKeys.findOwned(tx, user.id, id)
+    if (!key) throw notFound('API key')
+    return key
+  }
+
+  /** Under the user's lock, so that two at once cannot pass the limit; caches forget what has changed. */
+  private async change<T extends { ended?: Buffer[] }>({ user }: Access, work: (tx: Queryable) => Promise<T>) {
+    const result = await this.db.transaction(async (tx) => {
+      if (!(await users.lock(tx, user.id))) throw notFound('user')
+      const done = await work(tx)
+      await users.refreshKeyHint(tx, user.id)
+      return done
+    })
+    for (const hash of result.ended ?? []) this.bus.tell('auth.changed', { key_hash: hash.toString('base64') })
+    return result
+  }
+}
+
+function checkExpiry(at: Date | null | undefined) {
+  if (at && at.getTime() <= Date.now())
+    throw invalidRequest('expires_at lies in the past.', [{ path: 'expires_at', message: 'must be in the future' }])
+}
+
+/** Without this a stolen key of few rights could make itself one of many, or one that never ends. */
+function checkPower({ scopes, expires_at }: Access, wanted: { scopes: Scope[]; expires_at: Date | null }) {
+  const missing = wanted.scopes.filter((scope) => !scopes.includes(scope))
+  if (missing.length > 0)
+    throw new AppError(
+      'forbidden',
+      `Your API key lacks the scope ${missing.join(', ')} and cannot rule over keys that have it. Log in, or use a key with all scopes.`,
+    )
+  if (expires_at && (!wanted.expires_at || wanted.expires_at > expires_at))
+    throw new AppError('forbidden', 'An API key that expires cannot rule over keys that live longer. Log in instead.')
+}

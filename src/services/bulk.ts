@@ -1,8 +1,10 @@
 import { AppError } from '../errors.js'
 import type { Database } from '../db/database.js'
+import * as idempotencyKeys from '../db/idempotency-keys.js'
+import type { Remembered } from '../db/idempotency-keys.js'
 import type { User } from '../db/users.js'
 import type { Bus } from '../cache/bus.js'
-import { type Accepted, type Draft, accept } from './acceptance.js'
+import { type Accepted, type Draft, accept, mismatch } from './acceptance.js'
 import type { Drafting, Envelope } from './drafting.js'
 import { hashOf } from './drafting.js'
 import type { Membership } from './lanes.js'
@@ -38,33 +40,46 @@ export class BulkService {
   ) {}
 
   async send(user: User, request: BulkRequest, idempotencyKey?: string): Promise<BulkResult[]> {
-    const sender = await this.drafting.senderOf(user, request)
-    const slots = new Semaphore(AT_ONCE)
-    const drafts = await Promise.all(
-      request.items.map(({ item, index }) =>
-        slots.run(() => this.draftOrError(user, sender, item, index, idempotencyKey)),
-      ),
-    )
+    const items = request.items.map((item) => ({ ...item, idempotency: namedBy(idempotencyKey, request, item) }))
+    const earlier = await this.findEarlier(user, items)
+    const fresh = items.filter(({ index }) => !earlier.has(index))
+    const drafts = fresh.length > 0 ? await this.draftAll(user, request, fresh) : []
     const good = drafts.filter((draft): draft is Draft => !(draft instanceof AppError))
     const accepted = good.length > 0 ? await this.acceptTogether(user, good) : []
     this.bus.tell('lanes.due', {})
+    const results = new Map<number, Accepted | Error>(earlier)
     let next = 0
-    return drafts.map((draft, i) =>
-      resultOf(request.items[i]!.index, draft instanceof AppError ? draft : accepted[next++]!),
+    drafts.forEach((draft, i) => results.set(fresh[i]!.index, draft instanceof AppError ? draft : accepted[next++]!))
+    return items.map(({ index }) => resultOf(index, results.get(index)!))
+  }
+
+  /** What a repeated call asks for again: it is told what became of it, whatever has changed since. */
+  private async findEarlier(user: User, items: Item[]): Promise<Map<number, Accepted | AppError>> {
+    const keys = items.flatMap(({ idempotency }) => (idempotency ? [idempotency.key] : []))
+    const found = keys.length > 0 ? await idempotencyKeys.findAll(this.db, user.id, keys) : new Map<string, Remembered>()
+    return new Map(
+      items.flatMap(({ index, idempotency }) => {
+        const { message_id = null, body_hash } = found.get(idempotency?.key ?? '') ?? {}
+        if (message_id === null || !body_hash) return []
+        const same = body_hash.equals(idempotency!.body_hash)
+        return [[index, same ? { id: message_id, blocked: false } : mismatch()]]
+      }),
     )
+  }
+
+  private async draftAll(user: User, request: BulkRequest, items: Item[]): Promise<(Draft | AppError)[]> {
+    const sender = await this.drafting.senderOf(user, request)
+    const slots = new Semaphore(AT_ONCE)
+    return Promise.all(items.map((item) => slots.run(() => this.draftOrError(user, sender, item))))
   }
 
   private async draftOrError(
     user: User,
     sender: Parameters<Drafting['draft']>[1],
-    { body, ...envelope }: Envelope & { body: Body },
-    index: number,
-    key: string | undefined,
+    { item: { body, ...envelope }, idempotency }: Item,
   ): Promise<Draft | AppError> {
     try {
       const { draft } = await this.drafting.draft(user, sender, envelope, body, PRIORITY)
-      const idempotency =
-        key === undefined ? undefined : { key: `${key}#${index}`, body_hash: hashOf('bulk', { envelope, body }) }
       return { ...draft, idempotency, process_id: this.process.id }
     } catch (err) {
       if (err instanceof AppError && err.status < 500) return err
@@ -80,6 +95,14 @@ export class BulkService {
       throw tellReset(err, user)
     }
   }
+}
+
+type Item = BulkRequest['items'][number] & { idempotency?: { key: string; body_hash: Buffer } }
+
+/** Each item has a key of its own: that of the call, and its place in the list. */
+function namedBy(key: string | undefined, { token, from }: BulkRequest, { index, item }: BulkRequest['items'][number]) {
+  if (key === undefined) return undefined
+  return { key: `${key}#${index}`, body_hash: hashOf('bulk', { token, from, item }) }
 }
 
 function resultOf(index: number, result: Accepted | Error): BulkResult {

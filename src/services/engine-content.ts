@@ -23,7 +23,7 @@ function find(messageType: string, message: Json): [string, unknown] {
     if (inner) return find('', inner)
   }
   if (message[messageType] !== undefined) return [messageType, message[messageType]]
-  const kind = Object.keys(message).find((name) => name in READERS)
+  const kind = Object.keys(message).find((name) => name === 'conversation' || Object.hasOwn(READERS, name))
   return [kind ?? messageType, kind ? message[kind] : undefined]
 }
 

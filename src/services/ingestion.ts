@@ -9,6 +9,7 @@ import * as lanes from '../db/lanes.js'
 import * as queue from '../db/message-queue.js'
 import * as reports from '../db/message-reports.js'
 import type { Changed } from '../db/messages.js'
+import * as numberStates from '../db/number-states.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
 import type { PhoneNumber, Zone } from '../db/phone-numbers.js'
 import * as stats from '../db/stats.js'
@@ -38,7 +39,7 @@ export async function ingest(db: Database, bus: Bus, batch: EngineEvent[]): Prom
   const touched = await db.transaction(async (tx) => {
     const told = await attribute(tx, await withoutRepeats(tx, batch))
     const moved = moveNumbers(told)
-    await phoneNumbers.saveEngineStates(tx, [...moved.states.values()])
+    await numberStates.saveEngineStates(tx, [...moved.states.values()])
     const stored = await storeMessages(tx, told)
     const received = await applyReports(tx, told)
     const news = [...moved.events, ...stored, ...received.map(statusEvent), ...told.flatMap(changeEvents)]
@@ -65,16 +66,24 @@ const ENGINE_NAME = /^(.+)_g(\d{1,9})$/
 
 /** Finds whose events these are; those of deleted or unknown instances are dropped, as the engine goes on for a while. */
 async function attribute(tx: Queryable, batch: EngineEvent[]): Promise<Told[]> {
-  const named = batch.flatMap((event) => {
-    const match = ENGINE_NAME.exec(event.engine_name)
-    return match ? [{ event, instance: match[1]!, generation: Number(match[2]) }] : []
-  })
-  const rows = await phoneNumbers.lockByInstances(tx, [...new Set(named.map(({ instance }) => instance))])
+  const named = batch.map((event) => ({ event, names: namesOf(event.engine_name) }))
+  const wanted = new Set(named.flatMap(({ names }) => names.map(({ instance }) => instance)))
+  const rows = await phoneNumbers.lockByInstances(tx, [...wanted])
   const byInstance = new Map(rows.map((row) => [row.instance_name, row]))
-  return named.flatMap(({ event, instance, generation }) => {
-    const phone = byInstance.get(instance)
-    return phone ? [{ ...event, phone, generation, current: generation === phone.engine_generation }] : []
+  return named.flatMap(({ event, names }) => {
+    const name = names.find(({ instance }) => byInstance.has(instance))
+    if (!name) return []
+    const phone = byInstance.get(name.instance)!
+    const { generation } = name
+    return [{ ...event, phone, generation, current: generation === phone.engine_generation }]
   })
+}
+
+/** An adopted instance keeps the name it has (generation 0), whatever that looks like. */
+function namesOf(engineName: string): { instance: string; generation: number }[] {
+  const match = ENGINE_NAME.exec(engineName)
+  const adopted = { instance: engineName, generation: 0 }
+  return match ? [{ instance: match[1]!, generation: Number(match[2]) }, adopted] : [adopted]
 }
 
 /** Plays the state facts of each number in the order they came; facts of an earlier generation are not applied. */
@@ -87,7 +96,9 @@ function moveNumbers(told: Told[]) {
     const now = new Date()
     const before = states.get(phone.id) ?? phone
     if (fact.kind !== 'state' && fact.kind !== 'qr' && fact.kind !== 'qr_limit') {
-      if (isStale(before.last_event_at, now)) states.set(phone.id, { ...before, last_event_at: now })
+      const received = fact.kind === 'message' && !fact.message.from_me && isStale(before.last_received_at, now)
+      if (received) states.set(phone.id, { ...before, last_event_at: now, last_received_at: now })
+      else if (isStale(before.last_event_at, now)) states.set(phone.id, { ...before, last_event_at: now })
       continue
     }
     const { state, events: raised, lane } = transition(before, fact, now)

@@ -1,21 +1,35 @@
 import { createHash } from 'node:crypto'
 import type { Bus } from '../cache/bus.js'
-import type { Database } from '../db/database.js'
+import { type Database, isDatabaseDown } from '../db/database.js'
+import * as gaps from '../db/gaps.js'
 import { GroupCommit } from '../db/group-commit.js'
 import * as ingressRows from '../db/ingress.js'
-import { unavailable } from '../errors.js'
+import { AppError, unavailable } from '../errors.js'
 import type { Logger } from '../logger.js'
-import { type EngineEvent, ingest } from './ingestion.js'
+import type { Fact } from './engine-events.js'
 import { translate } from './engine-events.js'
+import { type EngineEvent, ingest } from './ingestion.js'
+import { Repeats } from './repeats.js'
 import { toStorable } from './sanitize.js'
 
-/** Events that may wait for the database before new ones are turned away; the engine repeats them. */
+/** What may wait for the database before new events are turned away; the engine repeats them. */
 const MAX_WAITING = 5_000
+const MAX_WAITING_BYTES = 64 * 1024 * 1024
 const KEPT_CHARACTERS = 4_000
+/** After a socket was opened anew: how far back messages are looked for, and how long WhatsApp may take to hand them over. */
+const REOPENED = { back_seconds: 900, settle_seconds: 20 }
+const REOPENED_EVERY_MS = 600_000
+const CONNECTING_EVERY_MS = 5_000
+
+type Known = EngineEvent['fact']
+type Message = Extract<Fact, { kind: 'message' }>
 
 /** Takes the engine's webhooks in: whoever gets a 200 can forget the event, because it is committed. */
 export class IngressService {
   private readonly ingesting: GroupCommit<EngineEvent, void>
+  private readonly connecting = new Repeats(CONNECTING_EVERY_MS)
+  private readonly reopened = new Repeats(REOPENED_EVERY_MS)
+  private bytes = 0
 
   constructor(
     private readonly db: Database,
@@ -27,48 +41,95 @@ export class IngressService {
 
   /** `raw` is the body as it came: the engine repeats it byte by byte. Throws `unavailable` when not stored. */
   async receive(engineName: string, raw: Buffer): Promise<void> {
-    if (this.ingesting.depth >= MAX_WAITING) throw unavailable('Too many events are waiting. Send this one again.')
-    const fact = this.understand(engineName, raw)
-    if (fact instanceof Error) return this.keep(engineName, fact.message, raw)
-    if (fact.kind === 'ignored') return
-    const key = createHash('sha256').update(`${engineName}\n`).update(raw).digest()
-    await this.ingesting.add({ engine_name: engineName, key, fact })
-    this.bus.tell('deliveries.due', {})
+    this.checkRoom()
+    this.bytes += raw.length
+    try {
+      await this.take(engineName, raw)
+    } catch (err) {
+      throw err instanceof AppError ? err : unavailable('The event could not be stored. Send it again.', err)
+    } finally {
+      this.bytes -= raw.length
+    }
   }
 
   /** A body that was not read to its end. */
   async receiveOversize(engineName: string, beginning: Buffer, size: number): Promise<void> {
-    await this.store(engineName, 'too large', beginning, size)
+    await this.keep(engineName, 'too large', beginning, size)
+  }
+
+  /** A message that was found in the engine's store; one that is known already changes nothing. */
+  async receiveFound(engineName: string, fact: Message): Promise<void> {
+    const key = createHash('sha256').update(`found\n${engineName}\n${fact.message.whatsapp_id}`).digest()
+    await this.ingesting.add({ engine_name: engineName, key, fact })
+    this.bus.tell('deliveries.due', {})
+  }
+
+  private checkRoom() {
+    if (this.ingesting.depth >= MAX_WAITING || this.bytes >= MAX_WAITING_BYTES)
+      throw unavailable('Too many events are waiting. Send this one again.')
+  }
+
+  private async take(engineName: string, raw: Buffer): Promise<void> {
+    const fact = this.understand(engineName, raw)
+    if (fact instanceof Error) return this.keep(engineName, fact.message, raw, raw.length)
+    if (fact.kind === 'ignored') return
+    // The engine says so with every attempt to open a socket, up to 19 times a second for each number.
+    if (isConnecting(fact)) return this.connecting.once(engineName, () => this.store(engineName, raw, fact))
+    if (fact.kind === 'state' || fact.kind === 'qr') this.connecting.forget(engineName)
+    await this.store(engineName, raw, fact)
+    if (fact.kind === 'state' && fact.state === 'open') this.lookBack(engineName)
+  }
+
+  private async store(engineName: string, raw: Buffer, fact: Known): Promise<void> {
+    const key = createHash('sha256').update(`${engineName}\n`).update(raw).digest()
+    try {
+      await this.ingesting.add({ engine_name: engineName, key, fact })
+    } catch (err) {
+      if (!isUnstorable(err)) throw err
+      this.log.error({ err, engine_name: engineName }, 'the database refused an event, which is kept as it came')
+      return this.keep(engineName, `refused: ${err.message}`, raw, raw.length)
+    }
+    this.bus.tell('deliveries.due', {})
   }
 
   private understand(engineName: string, raw: Buffer) {
     try {
       const body = toStorable(JSON.parse(raw.toString('utf8')) as unknown) as Record<string, unknown>
-      return translate(String(body.event), body.data)
+      if (typeof body.event !== 'string') throw new Error('an event without a name')
+      return translate(body.event, body.data)
     } catch (err) {
-      this.log.warn(
-        { err, engine_name: engineName },
-        'an event of the engine was not understood and is kept as it came',
-      )
+      this.log.warn({ err, engine_name: engineName }, 'an event was not understood and is kept as it came')
       return err instanceof Error ? err : new Error(String(err))
     }
   }
 
-  private keep(engineName: string, reason: string, raw: Buffer): Promise<void> {
-    return this.store(engineName, reason, raw, raw.length)
+  /** An engine that restarted has forgotten the events it had not delivered yet. */
+  private lookBack(engineName: string) {
+    const instanceName = engineName.replace(/_g\d{1,9}$/, '')
+    this.reopened
+      .once(engineName, async () => {
+        // The first socket of a number has nothing before it, and does not count as the one of these minutes.
+        if (!(await gaps.openForInstance(this.db, instanceName, REOPENED))) this.reopened.forget(engineName)
+      })
+      .catch((err: unknown) => this.log.warn({ err, engine_name: engineName }, 'no look back after a new socket'))
   }
 
-  private async store(engine_name: string, reason: string, body: Buffer, size: number): Promise<void> {
+  private async keep(engine_name: string, reason: string, body: Buffer, size: number): Promise<void> {
     // The instance's own key travels in every body of the engine; it is not kept.
     const text = body
       .toString('utf8')
       .replace(/("apikey"\s*:\s*")[^"]*/g, '$1[private]')
       .slice(0, KEPT_CHARACTERS)
-    await ingressRows.insertUnprocessed(this.db, {
-      engine_name,
-      reason: reason.slice(0, 200),
-      size,
-      body: toStorable(text),
-    })
+    const row = { engine_name, reason: toStorable(reason).slice(0, 200), size, body: toStorable(text) }
+    await ingressRows.insertUnprocessed(this.db, row)
   }
+}
+
+const isConnecting = (fact: Known) => fact.kind === 'state' && fact.state === 'connecting'
+
+/** What is wrong with the event itself (SQLSTATE 21, 22, 23) would be wrong with its repetition too. */
+function isUnstorable(err: unknown): err is Error {
+  if (!(err instanceof Error) || isDatabaseDown(err)) return false
+  const code = 'code' in err ? String(err.code) : ''
+  return /^2[123]/.test(code) || err instanceof RangeError || err instanceof TypeError
 }

@@ -1,13 +1,19 @@
-import { createHmac } from 'node:crypto'
-import { type EngineAnswer, EngineUnreachable, type EngineWebhook, type EvolutionClient } from '../clients/evolution.js'
+import { createHash, createHmac } from 'node:crypto'
+import {
+  type EngineAnswer,
+  EngineUnreachable,
+  type EngineWebhook,
+  type EvolutionClient,
+  WEBHOOK_EVENTS,
+} from '../clients/evolution.js'
 import type { ServerPool } from '../clients/server-pool.js'
 import type { PhoneNumber } from '../db/phone-numbers.js'
 import { unavailable } from '../errors.js'
 
-type Placed = Pick<PhoneNumber, 'instance_name' | 'engine_generation' | 'server_instance' | 'receive_groups'>
+export type Placed = Pick<PhoneNumber, 'instance_name' | 'engine_generation' | 'server_instance' | 'receive_groups'>
 
 export const engineNameOf = (phone: Pick<PhoneNumber, 'instance_name' | 'engine_generation'>) =>
-  `${phone.instance_name}_g${phone.engine_generation}`
+  phone.engine_generation === 0 ? phone.instance_name : `${phone.instance_name}_g${phone.engine_generation}`
 
 /** The header by which our ingress knows an event of this instance; nothing is stored, so it can be re-applied. */
 export const INGRESS_HEADER = 'x-ingress-secret'
@@ -74,6 +80,44 @@ export class InstanceService {
     await client.setWebhook(engineName, { ...this.webhookOf(engineName), enabled: false })
     await client.deleteInstance(engineName)
     return (await client.connectionState(engineName)).status === 404
+  }
+
+  /** Closes an open socket and opens it again; false when the engine has none to restart. */
+  async restart(phone: Placed): Promise<boolean> {
+    const { status, body } = await this.pool.client(phone.server_instance).restart(engineNameOf(phone))
+    return status === 200 && (body as { error?: unknown } | null)?.error !== true
+  }
+
+  /** Gives the instance our webhook and its settings again; false when the engine refuses. */
+  async configure(phone: Placed): Promise<boolean> {
+    const name = engineNameOf(phone)
+    const client = this.pool.client(phone.server_instance)
+    const [webhook, settings] = [
+      await client.setWebhook(name, { ...this.webhookOf(name), enabled: true }),
+      await client.setSettings(name, phone),
+    ]
+    return webhook.status === 201 && settings.status === 201
+  }
+
+  /** Whether the engine still posts where and what it should. */
+  async isConfigured(phone: Placed): Promise<boolean> {
+    const name = engineNameOf(phone)
+    const { status, body } = await this.pool.client(phone.server_instance).findWebhook(name)
+    if (status !== 200) return false
+    const found = body as { url?: string; enabled?: boolean; events?: string[]; headers?: Record<string, string> } | null
+    const { url, headers } = this.webhookOf(name)
+    return (
+      found?.enabled === true &&
+      found.url === url &&
+      found.headers?.[INGRESS_HEADER] === headers[INGRESS_HEADER] &&
+      WEBHOOK_EVENTS.every((event) => found.events?.includes(event))
+    )
+  }
+
+  /** Changes when the instance must be configured again. */
+  fingerprint(phone: Placed): string {
+    const parts = [this.webhookOf(engineNameOf(phone)), WEBHOOK_EVENTS, phone.receive_groups]
+    return createHash('sha256').update(JSON.stringify(parts)).digest('base64url').slice(0, 22)
   }
 
   webhookOf(engineName: string): EngineWebhook {

@@ -5,6 +5,7 @@ import type { Database } from '../db/database.js'
 import { GroupCommit } from '../db/group-commit.js'
 import * as laneRows from '../db/lanes.js'
 import * as media from '../db/media.js'
+import * as queue from '../db/message-queue.js'
 import type { Claimed } from '../db/message-queue.js'
 import type { Logger } from '../logger.js'
 import { type Accepted, type Draft, accept } from './acceptance.js'
@@ -26,6 +27,8 @@ interface Options {
 const BATCH = 100
 /** Answers of the engine that blame itself, in a row, before a message is given up. */
 const MAX_ENGINE_ERRORS = 5
+/** A claim older than every commit still under way by this much is known here, or its commit was never answered. */
+const LOST_AFTER_MS = 10_000
 
 /**
  * Sends what waits in the lanes: one message at a time per phone number, at a human pace. A claim belongs to this
@@ -34,7 +37,10 @@ const MAX_ENGINE_ERRORS = 5
 export class Lanes {
   private readonly accepting: GroupCommit<Draft, Accepted>
   private readonly settling: GroupCommit<Ending, Settled>
-  private readonly running = new Set<Promise<void>>()
+  /** What this process has in its hands, by message. */
+  private readonly running = new Map<number, Promise<void>>()
+  /** Commits under way that may claim messages: when each began. */
+  private readonly claiming = new Set<{ since: number }>()
   private readonly held = new Map<number, () => void>()
   private stopping = false
 
@@ -46,21 +52,23 @@ export class Lanes {
     options: Options,
     private readonly log: Logger,
   ) {
-    this.accepting = new GroupCommit((drafts) => accept(db, drafts))
+    const { gap_seconds } = options
+    this.accepting = new GroupCommit((drafts) => this.whileClaiming(() => accept(db, drafts)))
     this.settling = new GroupCommit((endings) =>
-      settle(db, endings, { gap_seconds: options.gap_seconds, take_next: !this.stopping }),
+      this.whileClaiming(() =>
+        settle(db, endings, { gap_seconds, process_id: process.id, take_next: !this.stopping && process.isAlive() }),
+      ),
     )
   }
 
   /** Takes a message over durably and, when its lane is idle, starts sending it. */
   async accept(draft: Omit<Draft, 'process_id'>, route: Route): Promise<Accepted> {
-    const accepted = await this.accepting.add({ ...draft, process_id: this.process.id })
+    const process_id = this.process.id
+    const accepted = await this.accepting.add({ ...draft, process_id })
     if (accepted.starts_at) {
       const { bytes, ...content } = draft
-      this.start(
-        { ...content, ...route, id: accepted.id, attempts: 1, engine_errors: 0, starts_at: accepted.starts_at },
-        bytes,
-      )
+      const { id, starts_at } = accepted
+      this.start({ ...content, ...route, id, process_id, attempts: 1, engine_errors: 0, starts_at }, bytes)
     } else this.bus.tell('lanes.due', {})
     return accepted
   }
@@ -69,13 +77,31 @@ export class Lanes {
   async runDue(): Promise<void> {
     for (let looked = BATCH; looked === BATCH; ) {
       if (this.stopping || !this.process.isAlive()) return
-      const claimed = await this.db.transaction(async (tx) => {
-        const due = await laneRows.lockDue(tx, BATCH)
-        looked = due.length
-        return takeNextOf(tx, this.process.id, due)
-      })
+      const claimed = await this.whileClaiming(() =>
+        this.db.transaction(async (tx) => {
+          const due = await laneRows.lockDue(tx, BATCH)
+          looked = due.length
+          return takeNextOf(tx, this.process.id, due)
+        }),
+      )
       for (const message of claimed) this.start(message)
     }
+  }
+
+  /**
+   * Puts back what was claimed by commits whose answer never came: it is this process's, which has never heard of it
+   * and so has not posted it. Answers how many.
+   */
+  async recoverLost(lostAfterMs = LOST_AFTER_MS): Promise<number> {
+    const now = Date.now()
+    const unanswered = Math.max(0, ...[...this.claiming].map(({ since }) => now - since))
+    const held = await queue.listHeld(this.db, this.process.id, (unanswered + lostAfterMs) / 1000)
+    const lost = held.filter(({ id }) => !this.running.has(id))
+    for (const message of lost) {
+      this.log.warn({ message_id: message.id }, 'a claim whose commit was not answered goes back into its lane')
+      await this.finish(message, undefined)
+    }
+    return lost.length
   }
 
   /** Lets go of what has not begun, waits for what has, and gives up on it after `graceMs`. */
@@ -84,28 +110,40 @@ export class Lanes {
     for (const letGo of this.held.values()) letGo()
     let timer: NodeJS.Timeout | undefined
     const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs)))
-    await Promise.race([Promise.allSettled([...this.running]), patience])
+    await Promise.race([Promise.allSettled([...this.running.values()]), patience])
     clearTimeout(timer)
   }
 
   private start(message: Claimed, bytes?: Buffer) {
-    const processId = this.process.id
-    const run = this.send(message, processId, bytes).catch((err: unknown) =>
+    const run = this.send(message, bytes).catch((err: unknown) =>
       this.log.error(
         { err, message_id: message.id },
         'a send could not be settled; it will be taken over as unconfirmed',
       ),
     )
-    this.running.add(run)
-    void run.finally(() => this.running.delete(run))
+    this.running.set(message.id, run)
+    void run.finally(() => this.running.get(message.id) === run && this.running.delete(message.id))
   }
 
-  private async send(message: Claimed, processId: number, bytes?: Buffer): Promise<void> {
-    const outcome = (await this.waitForTurn(message)) ? await this.post(message, bytes) : undefined
-    if (outcome === 'not ours') return
-    const settled = await this.record(this.endingOf(message, processId, outcome))
+  private async send(message: Claimed, bytes?: Buffer): Promise<void> {
+    const outcome = (await this.waitForTurn(message)) ? await this.tryToPost(message, bytes) : undefined
+    if (outcome !== 'not ours') await this.finish(message, outcome)
+  }
+
+  private async finish(message: queue.Held, outcome: Outcome | undefined): Promise<void> {
+    const settled = await this.record(this.endingOf(message, outcome))
     if (settled.message) this.bus.tell('message.changed', { id: message.id })
     if (settled.next) this.start(settled.next)
+  }
+
+  private async whileClaiming<T>(commit: () => Promise<T>): Promise<T> {
+    const mark = { since: Date.now() }
+    this.claiming.add(mark)
+    try {
+      return await commit()
+    } finally {
+      this.claiming.delete(mark)
+    }
   }
 
   /** Waits out the gap; false when the process stops first. */
@@ -124,11 +162,22 @@ export class Lanes {
     })
   }
 
+  /** Whatever the engine does is an outcome; what throws comes before the call. */
+  private async tryToPost(message: Claimed, bytes?: Buffer): Promise<Outcome | 'not ours' | undefined> {
+    try {
+      return await this.post(message, bytes)
+    } catch (err) {
+      this.log.error({ err, message_id: message.id }, 'a send could not be begun; it is tried again')
+      return { kind: 'wait', reason: 'server_unreachable', text: '' }
+    }
+  }
+
   private async post(message: Claimed, bytes?: Buffer): Promise<Outcome | 'not ours' | undefined> {
     const file = hasMedia(message.type) ? (bytes ?? (await media.find(this.db, message.id))) : undefined
     return this.pool.withRoom(message.server_instance, async (client) => {
       if (this.stopping) return undefined
-      if (!this.process.isAlive()) return 'not ours'
+      // Under another id than the claim's, it was declared dead in between and its claims were taken over.
+      if (!this.process.isAlive() || this.process.id !== message.process_id) return 'not ours'
       const { route, body } = enginePayload(message, file)
       const started = Date.now()
       const outcome = await client
@@ -154,11 +203,11 @@ export class Lanes {
   }
 
   /** Nothing was posted: back to its place in the queue. */
-  private endingOf(message: Claimed, processId: number, outcome: Outcome | undefined): Ending {
+  private endingOf(message: queue.Held, outcome: Outcome | undefined): Ending {
     const base = {
       id: message.id,
       attempts: message.attempts,
-      process_id: processId,
+      process_id: message.process_id,
       user_id: message.user_id,
       phone_number_id: message.phone_number_id,
       whatsapp_id: null,
@@ -181,7 +230,7 @@ export class Lanes {
     }
   }
 
-  private waiting(message: Claimed, reason: string) {
+  private waiting(message: queue.Held, reason: string) {
     const engine_error = reason === 'engine_error'
     if (engine_error && message.engine_errors + 1 >= MAX_ENGINE_ERRORS) {
       const error_message = 'The engine failed five times in a row on this message. It was not sent.'
@@ -190,13 +239,13 @@ export class Lanes {
     return { status: 'queued' as const, blocked_reason: reason, engine_error }
   }
 
-  /** The outcome is known and must not be lost: while the database is away it is offered again. */
+  /** The outcome is known and must not be lost: while the database is away it is offered again. The fence decides. */
   private async record(ending: Ending): Promise<Settled> {
     for (let wait = 200; ; wait = Math.min(wait * 2, 5_000)) {
       try {
         return await this.settling.add(ending)
       } catch (err) {
-        if (this.stopping || !this.process.isAlive()) throw err
+        if (this.stopping) throw err
         this.log.warn({ err, message_id: ending.id }, 'the outcome of a send could not be written yet')
         await new Promise((resolve) => setTimeout(resolve, wait))
       }

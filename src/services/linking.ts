@@ -1,93 +1,111 @@
-import type { Bus } from '../cache/bus.js'
+import * as connectionChecks from '../db/connection-checks.js'
 import type { Database } from '../db/database.js'
-import * as events from '../db/events.js'
-import * as instanceRemovals from '../db/instance-removals.js'
-import * as lanes from '../db/lanes.js'
+import * as numberPlacement from '../db/number-placement.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
 import type { PhoneNumber } from '../db/phone-numbers.js'
-import type { Fact } from './engine-events.js'
-import { type InstanceService, engineNameOf } from './instances.js'
-import { transition } from './number-state.js'
+import { AppError } from '../errors.js'
+import { type InstanceService, ServerNotReached } from './instances.js'
+import { type Wish, hasFreshQr, hasPairingCode, needOf } from './link-needs.js'
+import type { NumberChanges } from './number-changes.js'
+import type { Placement } from './placement.js'
 import type { WaitingRoom } from './waiting-room.js'
 
-type StateFact = Extract<Fact, { kind: 'state' | 'qr' | 'qr_limit' }>
-
 /** Longer than a create and a connect together may take. */
-const LINKING_SECONDS = 60
+const LINKING_SECONDS = 90
 
 /** Brings a number to a QR code. One at a time per number, because each connect call opens one more socket. */
 export class Linking {
   constructor(
     private readonly db: Database,
     private readonly instances: InstanceService,
+    private readonly placement: Placement,
+    private readonly changes: NumberChanges,
     private readonly waitingRoom: WaitingRoom,
-    private readonly bus: Bus,
   ) {}
 
-  /** Opens a link if the number needs one, waits up to `ms` for its QR code, and answers the number as it is then. */
-  async open(phone: PhoneNumber, ms: number): Promise<PhoneNumber> {
-    if (needsSocket(phone) && (await phoneNumbers.claimLinking(this.db, phone.id, LINKING_SECONDS))) {
-      try {
-        await this.openSocket(phone)
-      } finally {
-        await phoneNumbers.releaseLinking(this.db, phone.id)
-      }
-    }
+  /** Opens a link if the number needs one, waits up to `ms` for its code, and answers the number as it is then. */
+  async open(phone: PhoneNumber, ms: number, wish: Wish = {}): Promise<PhoneNumber> {
     const find = () => phoneNumbers.findOwned(this.db, phone.user_id, phone.id)
+    await numberPlacement.noteAsked(this.db, phone.id)
+    if (needOf(phone, wish, new Date()) !== 'nothing') await this.openOnce(phone, wish)
+    const isReady = wish.pairing_number === undefined ? hasFreshQr : hasPairingCode
     const shown = await this.waitingRoom.until('phone_number.changed', phone.id, ms, async () => {
       const now = await find()
-      return now && (hasFreshQr(now) || now.status === 'connected') ? now : undefined
+      return now && (isReady(now) || now.status === 'connected') ? now : undefined
     })
     return shown ?? (await find()) ?? phone
   }
 
-  /** Applies a fact that was learned by asking instead of from an event. */
-  async apply(id: number, fact: StateFact): Promise<void> {
-    await this.db.transaction(async (tx) => {
-      const phone = await phoneNumbers.lock(tx, id)
-      if (!phone) return
-      const { state, events: raised, lane } = transition(phone, fact, new Date())
-      await phoneNumbers.saveEngineStates(tx, [{ id, ...state }])
-      if (lane === 'block') await lanes.block(tx, [id], 'number_disconnected')
-      if (lane === 'unblock') await lanes.unblock(tx, [id])
-      await events.record(tx, raised)
-    })
-    this.bus.tell('phone_number.changed', { id })
+  /**
+   * Creates the number's instance; a server that was certainly not reached has done nothing, so the next one is asked.
+   * Throws `unavailable` or `no_capacity`: then it is not known whether there is an instance.
+   */
+  async bringToLife(phone: PhoneNumber): Promise<void> {
+    for (const tried = [phone.server_instance]; ; tried.push(phone.server_instance)) {
+      try {
+        await this.instances.create(phone)
+        return await connectionChecks.begin(this.db, phone.id, this.instances.fingerprint(phone))
+      } catch (err) {
+        if (!(err instanceof ServerNotReached)) throw err
+        await this.placement.noteUnreachable(phone.server_instance)
+        const next = await this.db.transaction((tx) => this.placement.choose(tx, tried))
+        await numberPlacement.moveToServer(this.db, phone.id, next.name)
+        phone.server_instance = next.name
+      }
+    }
   }
 
-  private async openSocket(phone: PhoneNumber): Promise<void> {
+  private async openOnce(phone: PhoneNumber, wish: Wish): Promise<void> {
+    if (!(await numberPlacement.claimLinking(this.db, phone.id, LINKING_SECONDS))) return
+    try {
+      // Somebody may have opened it between our look and our claim.
+      const now = await phoneNumbers.findOwned(this.db, phone.user_id, phone.id)
+      const need = now ? needOf(now, wish, new Date()) : 'nothing'
+      if (!now || need === 'nothing') return
+      if (need === 'new_instance') await this.changes.park(now.id, null)
+      await this.openSocket(need === 'new_instance' ? { ...now, parked_at: new Date() } : now, wish)
+    } finally {
+      await numberPlacement.releaseLinking(this.db, phone.id)
+    }
+  }
+
+  private async openSocket(phone: PhoneNumber, wish: Wish): Promise<void> {
+    const placed = phone.parked_at ? await this.revive(phone) : await this.ensure(phone)
+    if (!placed) return
+    await numberPlacement.setPairingNumber(this.db, placed.id, wish.pairing_number ?? null)
+    const qr = await this.instances.connect(placed, wish.pairing_number)
+    if (qr) await this.changes.apply(placed, { kind: 'qr', ...qr })
+  }
+
+  /** An instance that is to be there; undefined when it needs no socket after all. */
+  private async ensure(phone: PhoneNumber): Promise<PhoneNumber | undefined> {
     const state = await this.instances.stateOf(phone)
-    if (state === 'open')
-      return this.apply(phone.id, { kind: 'state', state: 'open', reason: null, phone_number: null })
-    if (state === 'connecting') return
-    const linkable = LOST_SESSION.has(phone.status_reason ?? '') ? await this.renew(phone, state) : phone
-    if (state === undefined || linkable !== phone) await this.instances.create(linkable)
-    const qr = await this.instances.connect(linkable)
-    if (qr) await this.apply(phone.id, { kind: 'qr', ...qr })
+    if (state === 'open') {
+      await this.changes.apply(phone, { kind: 'state', state: 'open', reason: null, phone_number: null })
+      return undefined
+    }
+    if (state === 'connecting') return undefined
+    if (state !== undefined) return phone
+    // The engine lost it; what it may still have of the old one must not come back under the same name.
+    await this.changes.park(phone.id, null)
+    return this.revive(phone)
   }
 
-  /** After a log-out the instance would connect but never receive again: it gets a new life under a new name. */
-  private renew(phone: PhoneNumber, state: string | undefined): Promise<PhoneNumber> {
-    return this.db.transaction(async (tx) => {
-      if (state !== undefined) await instanceRemovals.insert(tx, engineNameOf(phone), phone.server_instance)
-      await phoneNumbers.startGeneration(tx, phone.id)
-      return { ...phone, engine_generation: phone.engine_generation + 1 }
+  /** A new life for a parked number, on whichever server has room now. */
+  private async revive(phone: PhoneNumber): Promise<PhoneNumber> {
+    const revived = await this.db.transaction(async (tx) => {
+      const now = await phoneNumbers.lock(tx, phone.id)
+      if (!now?.parked_at) throw new AppError('conflict', 'Somebody else is linking this number. Try again.')
+      const server = await this.placement.choose(tx)
+      await numberPlacement.revive(tx, phone.id, server.name)
+      return { ...now, server_instance: server.name, parked_at: null }
     })
+    try {
+      await this.bringToLife(revived)
+    } catch (err) {
+      await this.changes.park(phone.id, null)
+      throw err
+    }
+    return revived
   }
-}
-
-const LOST_SESSION = new Set(['logged_out', 'restricted_by_whatsapp'])
-
-/** Numbers that are shown a QR code, or reconnect by themselves, need no further socket. */
-function needsSocket(phone: PhoneNumber): boolean {
-  if (phone.status === 'created') return true
-  if (phone.status === 'disconnected') return phone.status_reason !== 'reconnecting'
-  return phone.status === 'qr_ready' && phone.qr_expires_at!.getTime() < Date.now() - STALE_QR_MS
-}
-
-/** A code this old was not replaced: the engine has stopped trying. */
-const STALE_QR_MS = 30_000
-
-export function hasFreshQr(phone: PhoneNumber): boolean {
-  return phone.qr_code !== null && phone.qr_expires_at !== null && phone.qr_expires_at.getTime() > Date.now()
 }

@@ -46,8 +46,10 @@ export class Membership {
 
   /** Takes over what dead processes were sending: nobody knows how it ended, so it is not sent again. */
   async buryDead(): Promise<number> {
+    // After the database was away nobody has beaten for long; whoever can say so is alive.
+    await this.beat()
     const abandoned = await this.db.transaction(async (tx) => {
-      const dead = await processes.removeDead(tx)
+      const dead = [...(await processes.removeDead(tx)), ...(await queue.listOrphans(tx))]
       return dead.length > 0 ? takeOver(tx, dead) : []
     })
     for (const { id } of abandoned) this.bus.tell('message.changed', { id })

@@ -52,14 +52,12 @@ export class MessageService {
 
   /** Takes the message over durably and answers its state once it is known, or when the caller's patience is over. */
   async send(user: User, request: SendRequest, { wait, idempotency_key }: SendOptions): Promise<Sent> {
-    const idempotency =
-      idempotency_key === undefined ? undefined : { key: idempotency_key, body_hash: hashOf('send', request) }
+    const idempotency = namedBy(idempotency_key, 'send', request)
     const earlier = idempotency && (await this.findEarlier(user, idempotency))
     if (earlier) return this.answer(user, earlier, wait)
     const phone = await this.drafting.senderOf(user, request)
-    const drafted = await this.drafting.draft(user, phone, request, request.body)
-    drafted.draft.idempotency = idempotency
-    return this.answer(user, await this.accept(user, drafted), wait)
+    const { draft, route } = await this.drafting.draft(user, phone, request, request.body)
+    return this.answer(user, await this.accept(user, { draft: { ...draft, idempotency }, route }), wait)
   }
 
   async get(user: User, id: number): Promise<Message> {
@@ -105,7 +103,10 @@ export class MessageService {
   }
 
   /** Sends the same again as a message of its own; for one whose fate is unknown that is the caller's risk. */
-  async retry(user: User, id: number, { wait }: SendOptions): Promise<Sent> {
+  async retry(user: User, id: number, { wait, idempotency_key }: SendOptions): Promise<Sent> {
+    const idempotency = namedBy(idempotency_key, 'retry', { id })
+    const earlier = idempotency && (await this.findEarlier(user, idempotency))
+    if (earlier) return this.answer(user, earlier, wait)
     const message = await messageRows.findForRetry(this.db, user.id, id)
     if (!message) throw notFound('message')
     if (message.source !== 'api' || !RETRYABLE.has(message.status))
@@ -124,7 +125,8 @@ export class MessageService {
       { type: 'text', text: '' },
     )
     const { type, content, reply_to, ttl_seconds } = message
-    const again = { ...draft, type, content, reply_to, ttl_seconds, bytes, fingerprint: message.fingerprint }
+    const { fingerprint } = message
+    const again = { ...draft, type, content, reply_to, ttl_seconds, bytes, fingerprint, idempotency }
     return this.answer(user, await this.accept(user, { draft: again, route }), wait)
   }
 
@@ -137,7 +139,10 @@ export class MessageService {
 
   private async accept(user: User, { draft, route }: Drafted): Promise<Accepted> {
     try {
-      return await this.lanes.accept(draft, route)
+      const accepted = await this.lanes.accept(draft, route)
+      // What is left of another day would be told beside the time when today ends.
+      const today = dayIn(user.time_zone, new Date())
+      return draft.quota_day === today ? accepted : { ...accepted, remaining: undefined }
     } catch (err) {
       throw tellReset(err, user)
     }
@@ -161,6 +166,10 @@ export class MessageService {
     })
     return settled ?? this.get(user, id)
   }
+}
+
+function namedBy(key: string | undefined, call: string, request: object) {
+  return key === undefined ? undefined : { key, body_hash: hashOf(call, request) }
 }
 
 const RETRYABLE = new Set(['failed', 'expired', 'canceled', 'unconfirmed'])

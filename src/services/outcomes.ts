@@ -16,8 +16,9 @@ export type Outcome =
 export type WaitReason = 'server_unreachable' | 'server_refused' | 'number_disconnected' | 'engine_error'
 export type FailureCode = 'recipient_not_on_whatsapp' | 'media_rejected' | 'invalid_request' | 'engine_error'
 
-const NOT_CONNECTED = /Connection Closed|reading 'id'|reading 'onWhatsApp'/
-const SAFE_400 = /^1006$|SessionError: No sessions/
+// Whole texts: a database error after the write may quote any words.
+const NOT_CONNECTED = /^(Error: )?Connection Closed$|^(TypeError: )?Cannot read [^;]*\(reading '(id|onWhatsApp)'\)$/
+const SAFE_400 = /^(Error: )?1006$|^(Error: )?(SessionError: )?No sessions$/
 const BUSINESS_400 = /^(Text is required|number is required|Invalid integration|token is required)$/
 const MEDIA_400 = /Owned media must be a url or base64|filename.*required/i
 
@@ -25,7 +26,7 @@ export function judgeAnswer(answer: EngineAnswer, to: { group: boolean }): Outco
   const { status, body } = answer
   if (status >= 200 && status < 300) return judgeSuccess(body)
   const text = flatten(body)
-  if (status === 401 || status === 403 || status === 429 || /LICENSE_REQUIRED/.test(text))
+  if (status === 401 || status === 403 || status === 429 || member(body, 'code') === 'LICENSE_REQUIRED')
     return { kind: 'wait', reason: 'server_refused', text }
   if (!isEvolutionShaped(body, status)) return { kind: 'ambiguous', text: `${status} ${text}`.slice(0, 200) }
   if (status === 404) return { kind: 'wait', reason: 'number_disconnected', text }

@@ -65,19 +65,25 @@ export class QueueService {
 
   /** Ends messages whose time to live is over; answers how many. */
   async expire(now?: Date): Promise<number> {
-    const waiting = await queue.listExpired(this.db, BATCH, now)
-    return waiting.length === 0 ? 0 : (await this.end(waiting, EXPIRED)).length
+    for (let expired = 0; ;) {
+      const waiting = await queue.listExpired(this.db, BATCH, now)
+      if (waiting.length > 0) expired += (await this.end(waiting, EXPIRED)).length
+      if (waiting.length < BATCH) return expired
+    }
   }
 
-  /** Lets scheduled messages whose time has come into their lanes; answers how many lanes. */
+  /** Lets scheduled messages whose time has come into their lanes; answers how many. */
   async releaseScheduled(now?: Date): Promise<number> {
-    const released = await this.db.transaction(async (tx) => {
-      const ids = await queue.releaseScheduled(tx, BATCH, now)
-      await lanes.makeDue(tx, ids)
-      return ids
-    })
-    if (released.length > 0) this.bus.tell('lanes.due', {})
-    return released.length
+    for (let released = 0; ;) {
+      const batch = await this.db.transaction(async (tx) => {
+        const found = await queue.releaseScheduled(tx, BATCH, now)
+        await lanes.makeDue(tx, distinct(found))
+        return found
+      })
+      released += batch.length
+      if (batch.length > 0) this.bus.tell('lanes.due', {})
+      if (batch.length < BATCH) return released
+    }
   }
 
   async end(waiting: { id: number; user_id: number; phone_number_id: number }[], end: End): Promise<Changed[]> {

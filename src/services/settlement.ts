@@ -8,6 +8,7 @@ import * as reports from '../db/message-reports.js'
 import type { Changed } from '../db/messages.js'
 import * as stats from '../db/stats.js'
 import * as usage from '../db/usage.js'
+import { recordAcknowledgements } from './acknowledgements.js'
 import { dayIn } from './days.js'
 import { hasMedia } from './engine-payloads.js'
 import { statusEvent } from './message-view.js'
@@ -24,6 +25,8 @@ export interface Ending extends queue.Outcome {
 interface Options {
   /** The gap between two messages of a number that has none of its own. */
   gap_seconds: number
+  /** Who takes the next message; an ending may still carry the id this process had before. */
+  process_id: number
   /** False while stopping: what waits is left to others. */
   take_next: boolean
 }
@@ -43,6 +46,10 @@ export async function settle(db: Database, endings: Ending[], options: Options):
     const changed = await writeOutcomes(tx, endings)
     await account(tx, changed)
     const late = await applyEarlyReceipts(tx, changed)
+    await recordAcknowledgements(
+      tx,
+      late.filter((message) => message.status === 'failed'),
+    )
     const next = await moveLanes(tx, endings, options)
     await events.record(tx, [...changed.filter((m) => m.status !== 'queued'), ...late].map(statusEvent))
     const latest = new Map([...changed, ...late].map((message) => [message.id, message]))
@@ -116,7 +123,7 @@ async function moveLanes(tx: Queryable, endings: Ending[], options: Options): Pr
     options.gap_seconds,
   )
   if (!options.take_next || free.length === 0) return []
-  return takeNextOf(tx, endings[0]!.process_id, free)
+  return takeNextOf(tx, options.process_id, free)
 }
 
 /** Claims the next message of each of these locked lanes and writes what is in flight there now. */

@@ -1,12 +1,12 @@
-import type { Bus } from '../cache/bus.js'
 import * as apiKeys from '../db/api-keys.js'
 import type { Database } from '../db/database.js'
 import * as users from '../db/users.js'
 import type { User } from '../db/users.js'
 import { AppError, invalidRequest, unauthorized } from '../errors.js'
 import { ACCESS_TOKEN_SECONDS, type AccessTokens } from './access-tokens.js'
-import { newApiKey } from './api-keys.js'
-import { hashPassword, verifyPassword } from './passwords.js'
+import { SCOPES, newApiKey } from './api-keys.js'
+import type { LoginBackoff } from './login-backoff.js'
+import { hashPassword, refuseCrowd, verifyPassword } from './passwords.js'
 
 export interface Registration {
   email: string
@@ -28,7 +28,7 @@ export class UserService {
   constructor(
     private readonly db: Database,
     private readonly tokens: AccessTokens,
-    private readonly bus: Bus,
+    private readonly backoff: LoginBackoff,
     private readonly options: Options,
   ) {}
 
@@ -38,6 +38,7 @@ export class UserService {
       throw new AppError('forbidden', 'Registration is closed on this server. Ask the operator for a user.')
     if (!this.options.self_service_plans.includes(input.plan_type))
       throw invalidRequest(`plan_type must be one of: ${this.options.self_service_plans.join(', ')}.`)
+    refuseCrowd()
     const password_hash = await hashPassword(input.password)
     const { api_key, key_hash, hint } = newApiKey()
     const user = await this.db.transaction(async (tx) => {
@@ -54,35 +55,29 @@ export class UserService {
         },
         emailTaken,
       )
-      await apiKeys.insert(tx, { user_id: created.id, name: 'default', key_hash, hint })
+      await apiKeys.insert(tx, {
+        user_id: created.id,
+        name: 'default',
+        key_hash,
+        hint,
+        scopes: [...SCOPES],
+        rate_limit_per_minute: null,
+        expires_at: null,
+      })
       return created
     })
     return { user, api_key }
   }
 
-  async logIn(email: string, password: string) {
+  /** Does the same work for an e-mail address nobody has, so that neither answer nor time tells who is a user. */
+  async logIn(email: string, password: string, address: string) {
+    refuseCrowd()
+    await this.backoff.begin({ email, address })
     const found = await users.findCredentials(this.db, email)
     if (!(await verifyPassword(password, found?.password_hash)) || !found)
       throw unauthorized('The e-mail address or the password is wrong.')
+    await this.backoff.succeed({ email, address })
     const access_token = await this.tokens.issue({ user_id: found.id, token_version: found.token_version })
     return { user: found as User, access_token, expires_in: ACCESS_TOKEN_SECONDS }
-  }
-
-  async profile(user: User): Promise<User> {
-    return (await users.findById(this.db, user.id)) ?? user
-  }
-
-  /** Ends every key the user has and answers the new one. */
-  async rotateApiKey(user: User): Promise<string> {
-    const { api_key, key_hash, hint } = newApiKey()
-    const revoked = await this.db.transaction(async (tx) => {
-      await users.lock(tx, user.id)
-      const old = await apiKeys.revokeAll(tx, user.id)
-      await apiKeys.insert(tx, { user_id: user.id, name: 'default', key_hash, hint })
-      await users.setKeyHint(tx, user.id, hint)
-      return old
-    })
-    for (const hash of revoked) this.bus.tell('auth.changed', { key_hash: hash.toString('base64') })
-    return api_key
   }
 }

@@ -3,7 +3,7 @@ const MINUTE = 60 * SECOND
 const DAY = 24 * 60 * MINUTE
 
 /** So many different deliveries that failed in a row mean that the receiver is down, not that one event displeases it. */
-export const OPENS_AFTER = 5
+export const OPENS_AFTER = 10
 const FIRST_PAUSE_MS = 30 * SECOND
 const LONGEST_PAUSE_MS = 15 * MINUTE
 /** A receiver that asks for patience gets it for all its deliveries, but not longer than this. */

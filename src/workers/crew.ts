@@ -30,6 +30,7 @@ export function buildCrew(ctx: Context) {
     pruner,
     always: [
       worker('heartbeat', 3_000, () => ctx.membership.beat()),
+      worker('lost-claims', 10_000, () => ctx.lanes.recoverLost()),
       worker('server-monitor', 10_000, () => monitor.checkAll()),
     ],
     workers: [
@@ -42,6 +43,11 @@ export function buildCrew(ctx: Context) {
       worker('ack-ratio', 60_000, () => ctx.acknowledgements.measure()),
       worker('instance-remover', 2_000, () => remover.runDue()),
       worker('connection-reconciler', 5_000, () => reconciler.runOnce()),
+      worker('gap-watch', 5_000, () => ctx.gaps.watch()),
+      worker('gap-filler', 2_000, () => ctx.gaps.runDue()),
+      worker('time-zones', 5_000, () => ctx.profiles.switchTimeZones()),
+      worker('user-deletion', 5_000, () => ctx.userDeletion.runOnce()),
+      worker('login-backoff', 3_600_000, () => ctx.loginBackoff.prune()),
       worker('pruner', 600_000, () => pruner.runOnce()),
     ],
   }

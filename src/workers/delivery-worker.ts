@@ -92,7 +92,7 @@ export class DeliveryWorker {
       () => undefined,
       () => undefined,
     )
-    const run = answered
+    const run: Promise<void> = answered
       .then(({ recorded }) => recorded)
       .catch((err: unknown) => this.log.warn({ err, delivery_id: delivery.id }, 'an attempt could not be recorded'))
       .then(() => this.finish(delivery, chain, link, run))

@@ -1,23 +1,69 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import * as apiRequests from '../db/api-requests.js'
 import type { Database } from '../db/database.js'
 import * as earlyReceipts from '../db/early-receipts.js'
+import * as events from '../db/events.js'
+import * as idempotencyKeys from '../db/idempotency-keys.js'
 import * as ingress from '../db/ingress.js'
+import * as retention from '../db/retention.js'
+import * as webhookLogs from '../db/webhook-logs.js'
 
-const BATCH = 5_000
+/** Small enough that each statement takes milliseconds and nobody waits for its locks. */
+const BATCH = 1_000
+/** Between batches, so that a long clean-up leaves the database to others. */
+const BREATH_MS = 20
 /** Evolution repeats an event for hours at most. */
 const INGRESS_KEY_DAYS = 7
 const EARLY_RECEIPT_HOURS = 24
+
+interface Retention {
+  request_log_days: number
+  event_days: number
+  webhook_log_days: number
+  /** 0: for ever, as below. */
+  message_body_days: number
+  message_days: number
+  media_days: number
+}
 
 /** Deletes what is past its time, in small batches. */
 export class Pruner {
   constructor(
     private readonly db: Database,
-    private readonly options: { request_log_days: number },
+    private readonly keep: Retention,
   ) {}
 
   async runOnce(): Promise<void> {
-    while ((await apiRequests.prune(this.db, this.options.request_log_days, BATCH)) === BATCH);
-    await ingress.deleteKeysBefore(this.db, INGRESS_KEY_DAYS)
-    await earlyReceipts.deleteOld(this.db, EARLY_RECEIPT_HOURS)
+    const { db, keep } = this
+    await this.untilFew(() => apiRequests.prune(db, keep.request_log_days, BATCH))
+    await this.untilFew(() => ingress.pruneKeys(db, INGRESS_KEY_DAYS, BATCH))
+    await this.untilFew(() => ingress.pruneUnprocessed(db, keep.event_days, BATCH))
+    await earlyReceipts.deleteOld(db, EARLY_RECEIPT_HOURS)
+    await idempotencyKeys.deleteOld(db)
+    await this.untilFew(() => webhookLogs.prune(db, keep.webhook_log_days, BATCH))
+    await this.pruneEvents()
+    await this.untilFew(() => retention.deleteMedia(db, keep.media_days, BATCH))
+    if (keep.message_body_days > 0) await this.emptyBodies()
+    if (keep.message_days > 0) await this.untilFew(() => retention.deleteMessages(db, keep.message_days, BATCH))
+  }
+
+  private async untilFew(prune: () => Promise<number>): Promise<void> {
+    while ((await prune()) === BATCH) await pause(BREATH_MS)
+  }
+
+  private async pruneEvents(): Promise<void> {
+    for (let at: number | undefined = 0; at !== undefined; await pause(BREATH_MS))
+      at = await events.prune(this.db, at, this.keep.event_days, BATCH)
+  }
+
+  /** Remembers how far it came: emptied messages stay, and would be looked at again each time. */
+  private async emptyBodies(): Promise<void> {
+    let at = await retention.findMark(this.db, 'message-bodies')
+    for (let full = true; full; await pause(BREATH_MS)) {
+      const stretch = await retention.emptyBodies(this.db, at, this.keep.message_body_days, BATCH)
+      at = stretch.last
+      full = stretch.full
+      await retention.saveMark(this.db, 'message-bodies', at)
+    }
   }
 }

@@ -9,7 +9,7 @@ export function expectRefusal(response: Response, status: number, code: string |
     text: response.text,
   })
   expect(response.body.success).toBe(false)
-  expect(error!.message).toMatch(/^\w.+\.$/s)
+  expect(error!.message).toMatch(/^\S.+\.$/s)
   expect(error!.request_id).toBe(response.headers['x-request-id'])
   expect(response.text).not.toMatch(/node_modules|\.[tj]s:\d|\n\s+at |select |insert into/)
 }

@@ -1,41 +1,40 @@
 import type { Express } from 'express'
+import type { Scope } from '../../src/db/api-keys.js'
+import type { ScopeGuard } from '../../src/middleware/authenticate.js'
 
 export interface Route {
   method: string
   path: string
+  /** What a key must have, where the route says so. */
+  scopes?: readonly Scope[]
 }
 
 interface Layer {
-  route?: { path: string | string[]; methods: Record<string, boolean> }
+  route?: { path: string | string[]; methods: Record<string, boolean>; stack: { handle: Partial<ScopeGuard> }[] }
   handle?: { stack?: Layer[] }
-  path?: string
-  match(path: string): boolean
+  /** Where it is mounted, as it was written. */
+  rawPath?: string | string[]
 }
 
-/** Every route an app answers, found in its routers. Throws for a router under a prefix that is not listed. */
-export function routesOf(app: Express, prefixes: string[]): Route[] {
-  return walk((app.router as unknown as { stack: Layer[] }).stack, '', prefixes)
+/** Every route an app answers, found in its routers. */
+export function routesOf(app: Express): Route[] {
+  return walk((app.router as unknown as { stack: Layer[] }).stack, '')
 }
 
-function walk(stack: Layer[], prefix: string, prefixes: string[]): Route[] {
+function walk(stack: Layer[], prefix: string): Route[] {
   return stack.flatMap((layer) => {
     if (layer.route) return routesIn(layer.route, prefix)
     if (!layer.handle?.stack) return []
-    return mountsOf(layer, prefixes).flatMap((mount) => walk(layer.handle!.stack!, prefix + mount, prefixes))
+    if (layer.rawPath === undefined) throw new Error('Express no longer tells where a router is mounted.')
+    const mounts = [layer.rawPath].flat().map((path) => (path === '/' ? '' : path))
+    return mounts.flatMap((mount) => walk(layer.handle!.stack!, prefix + mount))
   })
 }
 
-function routesIn({ path, methods }: NonNullable<Layer['route']>, prefix: string): Route[] {
+function routesIn({ path, methods, stack }: NonNullable<Layer['route']>, prefix: string): Route[] {
   const names = Object.keys(methods).filter((name) => methods[name])
-  return [path].flat().flatMap((one) => names.map((name) => ({ method: name.toUpperCase(), path: prefix + one })))
-}
-
-/** Express keeps no prefix, but tells which part of an address it took. */
-function mountsOf(layer: Layer, prefixes: string[]): string[] {
-  const mounts = prefixes.filter((prefix) => {
-    const taken = layer.match(prefix === '/' ? '/anything' : `${prefix}/anything`) ? layer.path : undefined
-    return taken === (prefix === '/' ? '' : prefix)
-  })
-  if (mounts.length === 0) throw new Error(`A router is mounted elsewhere than on ${prefixes.join(', ')}.`)
-  return mounts.map((mount) => (mount === '/' ? '' : mount))
+  const scopes = stack.find(({ handle }) => handle.scopes)?.handle.scopes
+  return [path]
+    .flat()
+    .flatMap((one) => names.map((name) => ({ method: name.toUpperCase(), path: prefix + one, scopes })))
 }

@@ -14,13 +14,15 @@ export interface TestAppOptions {
   env?: Record<string, string>
   servers?: number
   sandbox?: Partial<SandboxOptions>
+  /** Instead of a fresh one cloned from the template. */
+  database?: TestDatabase
 }
 
 export type TestApp = Awaited<ReturnType<typeof startTestApp>>
 
 /** A whole server on its own database, in front of real sandbox engines, spoken to over real sockets. */
 export async function startTestApp(options: TestAppOptions = {}) {
-  const database = await createTestDatabase()
+  const database = options.database ?? (await createTestDatabase())
   const sandboxes = await startSandboxes(options)
   const server = await startReplica(database, sandboxes, options.env)
   const api = request(server.url)
@@ -43,7 +45,9 @@ export async function startTestApp(options: TestAppOptions = {}) {
     },
     createUser: (fields: Record<string, unknown> = {}) => createUser(api, fields),
     /** The same calls with the key of `user`, answered by a replica. */
-    as: (user: TestUser, replica: RunningServer) => callsOf(request(replica.url), user.api_key),
+    as: (user: TestUser, replica: { url: string }) => callsOf(request(replica.url), user.api_key),
+    /** Calls with another key than the one of the registration. */
+    withKey: (api_key: string) => callsOf(api, api_key),
     /** What an engine posts, byte by byte, with the secret of the instance unless another is given. */
     engineSays: (engineName: string, body: string | object, secret = ingressSecret(ENGINE_KEY, engineName)) =>
       api
@@ -96,10 +100,15 @@ export async function startReplica(
   sandboxes: Sandbox[],
   env: Record<string, string> = {},
 ): Promise<RunningServer> {
-  const ports = await freePort()
-  const config = readConfig({
+  const config = readConfig({ ...(await environmentOf(database, sandboxes)), ...env })
+  return startServer(config, createLogger(config.log.level))
+}
+
+/** The settings of a server on this database and these engines, on a port that was free a moment ago. */
+export async function environmentOf(database: TestDatabase, sandboxes: Sandbox[]): Promise<Record<string, string>> {
+  return {
     HOST: '127.0.0.1',
-    PORT: String(ports),
+    PORT: String(await freePort()),
     LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'silent',
     DB_HOST: database.host,
     DB_PORT: String(database.port),
@@ -114,9 +123,7 @@ export async function startReplica(
     SEND_GAP_SECONDS: '0',
     RATE_LIMIT_PER_MINUTE: '1000000',
     RATE_LIMIT_AUTH_PER_MINUTE: '1000000',
-    ...env,
-  })
-  return startServer(config, createLogger(config.log.level))
+  }
 }
 
 async function freePort(): Promise<number> {
@@ -154,6 +161,7 @@ function callsOf(api: ReturnType<typeof request>, api_key: string) {
   return {
     get: (path: string) => withKey(api.get(path)),
     post: (path: string, body?: object) => withKey(api.post(path)).send(body),
+    patch: (path: string, body?: object) => withKey(api.patch(path)).send(body),
     delete: (path: string) => withKey(api.delete(path)),
   }
 }

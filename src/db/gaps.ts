@@ -1,0 +1,111 @@
+import type { Queryable } from './database.js'
+
+/** A stretch of time whose messages one number may have missed. */
+export interface Gap {
+  id: number
+  phone_number_id: number
+  user_id: number
+  display_name: string
+  phone_number: string | null
+  metadata: Record<string, unknown>
+  server_instance: string
+  engine_name: string
+  from_at: Date
+  until_at: Date
+  attempts: number
+}
+
+export interface Outage {
+  server_name: string
+  from_at: Date
+  until_at: Date
+}
+
+/** Notes which servers are well now; answers those that were not, or that nobody could ask, for longer than a moment. */
+export async function noteSights(tx: Queryable, seconds: number): Promise<Outage[]> {
+  const { rows } = await tx.query<Outage>(
+    `select g.server_name, g.seen_at as from_at, s.checked_at as until_at
+       from server_sights g join servers s on s.name = g.server_name
+      where s.healthy and s.checked_at > g.seen_at + make_interval(secs => $1)
+      order by g.server_name for update of g`,
+    [seconds],
+  )
+  await tx.query(
+    `insert into server_sights as g (server_name, seen_at)
+     select name, checked_at from servers where healthy and checked_at is not null order by name
+         on conflict (server_name) do update set seen_at = greatest(g.seen_at, excluded.seen_at)`,
+  )
+  return rows
+}
+
+const WIDER = `from_at = least(g.from_at, excluded.from_at), until_at = greatest(g.until_at, excluded.until_at),
+  due_at = least(g.due_at, excluded.due_at), server_instance = excluded.server_instance`
+
+/** Every number of the server that was ever connected may have missed something; `marginSeconds` for events in flight. */
+export async function openForServer(tx: Queryable, outage: Outage, marginSeconds: number): Promise<number> {
+  const { rowCount } = await tx.query(
+    `insert into gaps as g (phone_number_id, server_instance, from_at, until_at, due_at)
+     select id, server_instance, $2::timestamptz - make_interval(secs => $4), $3, now()
+       from phone_numbers
+      where server_instance = $1 and deleted_at is null and status in ('connected', 'disconnected')
+        and first_connected_at is not null
+        and (status = 'connected' or status_changed_at > $2::timestamptz - make_interval(secs => $4))
+      order by id
+         on conflict on constraint gaps_phone_number_key do update set ${WIDER}`,
+    [outage.server_name, outage.from_at, outage.until_at, marginSeconds],
+  )
+  return rowCount ?? 0
+}
+
+/** A number whose socket was opened anew: what came shortly before may have been lost with the engine's memory. False for its first. */
+export async function openForInstance(
+  db: Queryable,
+  instanceName: string,
+  { back_seconds, settle_seconds }: { back_seconds: number; settle_seconds: number },
+): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `insert into gaps as g (phone_number_id, server_instance, from_at, until_at, due_at)
+     select id, server_instance, greatest(now() - make_interval(secs => $2), first_connected_at),
+            now() + make_interval(secs => $3), now() + make_interval(secs => $3)
+       from phone_numbers
+      where instance_name = $1 and deleted_at is null and first_connected_at < now() - interval '1 minute'
+         on conflict on constraint gaps_phone_number_key do update set ${WIDER}`,
+    [instanceName, back_seconds, settle_seconds],
+  )
+  return rowCount === 1
+}
+
+/** Takes the oldest due gap of each healthy server, for `leaseSeconds`. */
+export async function claimDue(db: Queryable, now: Date | null, leaseSeconds: number): Promise<Gap[]> {
+  const { rows } = await db.query<Gap>(
+    `with due as (
+       select g.id
+         from servers s
+        cross join lateral (
+          select id from gaps where server_instance = s.name and due_at <= coalesce($1, now())
+           order by due_at, id limit 1 for update skip locked) g
+        where s.healthy is not false)
+     update gaps g
+        set due_at = coalesce($1, now()) + make_interval(secs => $2), attempts = g.attempts + 1
+       from due, phone_numbers p
+      where g.id = due.id and p.id = g.phone_number_id
+     returning g.id, g.phone_number_id, p.user_id, p.display_name, p.phone_number, p.metadata, g.server_instance,
+               engine_name(p.instance_name, p.engine_generation) as engine_name, g.from_at, g.until_at, g.attempts`,
+    [now, leaseSeconds],
+  )
+  return rows
+}
+
+/** Done with it, unless it has become wider meanwhile: then the rest of it is due. */
+export async function close(tx: Queryable, gap: Pick<Gap, 'id' | 'from_at' | 'until_at'>): Promise<void> {
+  await tx.query('delete from gaps where id = $1 and from_at >= $2 and until_at <= $3', [
+    gap.id,
+    gap.from_at,
+    gap.until_at,
+  ])
+  await tx.query('update gaps set due_at = now(), attempts = 0 where id = $1', [gap.id])
+}
+
+export async function postpone(db: Queryable, id: number, dueAt: Date): Promise<void> {
+  await db.query('update gaps set due_at = $2 where id = $1', [id, dueAt])
+}

@@ -1,0 +1,107 @@
+import type { Queryable } from './database.js'
+
+/** Where the instances of numbers are, and who may open a socket for them: columns of phone_numbers. */
+
+/** Takes the right to open a socket for the number, for `seconds`; false when somebody else has it. */
+export async function claimLinking(db: Queryable, id: number, seconds: number): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `update phone_numbers set linking_until = now() + make_interval(secs => $2), link_asked_at = now()
+      where id = $1 and deleted_at is null and (linking_until is null or linking_until < now())`,
+    [id, seconds],
+  )
+  return rowCount === 1
+}
+
+export async function releaseLinking(db: Queryable, id: number): Promise<void> {
+  await db.query('update phone_numbers set linking_until = null where id = $1', [id])
+}
+
+/** Somebody is still looking for a QR code; written at most once a minute. */
+export async function noteAsked(db: Queryable, id: number): Promise<void> {
+  await db.query(
+    `update phone_numbers set link_asked_at = now()
+      where id = $1 and (link_asked_at is null or link_asked_at < now() - interval '1 minute')`,
+    [id],
+  )
+}
+
+export async function setPairingNumber(tx: Queryable, id: number, number: string | null): Promise<void> {
+  await tx.query('update phone_numbers set pairing_number = $2, pairing_code = null where id = $1', [id, number])
+}
+
+export async function moveToServer(db: Queryable, id: number, serverInstance: string): Promise<void> {
+  await db.query('update phone_numbers set server_instance = $2 where id = $1', [id, serverInstance])
+}
+
+/**
+ * Ends the present life of the instance: it is to leave the engine, and what it still says is no longer applied. Its
+ * removal must be written down in the same transaction.
+ */
+export async function park(tx: Queryable, id: number): Promise<void> {
+  await tx.query(
+    `update phone_numbers
+        set engine_generation = engine_generation + 1, parked_at = now(), qr_code = null, qr_expires_at = null,
+            pairing_code = null, pairing_number = null, reconnecting_since = null
+      where id = $1`,
+    [id],
+  )
+}
+
+/** Begins the life that `park` has made room for, on this server. */
+export async function revive(tx: Queryable, id: number, serverInstance: string): Promise<void> {
+  await tx.query(
+    `update phone_numbers
+        set parked_at = null, server_instance = $2, status = 'created', status_reason = null, status_changed_at = now()
+      where id = $1`,
+    [id, serverInstance],
+  )
+}
+
+/** Numbers that wait for a scan nobody makes; those that reconnect by themselves are not among them. */
+export async function listUnlinked(db: Queryable, minutes: number, limit: number): Promise<number[]> {
+  const { rows } = await db.query<{ id: number }>(
+    `select id from phone_numbers
+      where deleted_at is null and parked_at is null and status <> 'connected'
+        and coalesce(link_asked_at, created_at) < now() - make_interval(mins => $1)
+        and (status <> 'disconnected' or status_reason <> 'reconnecting')
+      order by coalesce(link_asked_at, created_at) limit $2`,
+    [minutes, limit],
+  )
+  return rows.map((row) => row.id)
+}
+
+/** Every number a server owns, parked ones too. */
+export async function listOfServer(db: Queryable, serverInstance: string): Promise<number[]> {
+  const { rows } = await db.query<{ id: number }>(
+    'select id from phone_numbers where server_instance = $1 and deleted_at is null order by id',
+    [serverInstance],
+  )
+  return rows.map((row) => row.id)
+}
+
+export async function listOfUser(db: Queryable, userId: number): Promise<number[]> {
+  const { rows } = await db.query<{ id: number }>(
+    'select id from phone_numbers where user_id = $1 and deleted_at is null order by id',
+    [userId],
+  )
+  return rows.map((row) => row.id)
+}
+
+export interface Known {
+  instance_name: string
+  engine_generation: number
+  server_instance: string
+  deleted: boolean
+  parked: boolean
+}
+
+/** Those of these instance names that are numbers of ours, deleted ones included. */
+export async function findByInstances(db: Queryable, instanceNames: string[]): Promise<Known[]> {
+  const { rows } = await db.query<Known>(
+    `select instance_name, engine_generation, server_instance, deleted_at is not null as deleted,
+            parked_at is not null as parked
+       from phone_numbers where instance_name = any($1::text[])`,
+    [instanceNames],
+  )
+  return rows
+}

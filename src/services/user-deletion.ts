@@ -1,0 +1,70 @@
+import type { Bus } from '../cache/bus.js'
+import * as apiKeys from '../db/api-keys.js'
+import type { Database } from '../db/database.js'
+import * as erasure from '../db/erasure.js'
+import * as phoneNumbers from '../db/phone-numbers.js'
+import * as users from '../db/users.js'
+import type { User } from '../db/users.js'
+import * as webhooks from '../db/webhooks.js'
+import { AppError } from '../errors.js'
+import type { Logger } from '../logger.js'
+import type { Clock } from './clock.js'
+import type { PhoneNumberService } from './phone-numbers.js'
+import type { ProfileService } from './profiles.js'
+
+const USERS_PER_ROUND = 10
+const NUMBERS_PER_ROUND = 100
+const BATCH = 1_000
+/** A send that was under way when its user left has ended by then, one way or the other. */
+const SETTLING_MS = 180_000
+
+/** Lets users leave: their keys end and their name is gone at once, numbers and data follow in the background. */
+export class UserDeletion {
+  constructor(
+    private readonly db: Database,
+    private readonly profiles: ProfileService,
+    private readonly numbers: PhoneNumberService,
+    private readonly bus: Bus,
+    private readonly clock: Clock,
+    private readonly log: Logger,
+  ) {}
+
+  /** With the password, since a key alone may be stolen. */
+  async request(user: User, password: string, address: string): Promise<void> {
+    await this.profiles.confirm(user, password, address)
+    await this.begin(user.id)
+  }
+
+  /** From here on nobody can act for this user, its e-mail address is free, and nothing is posted to its webhooks. */
+  async begin(userId: number): Promise<void> {
+    await this.db.transaction(async (tx) => {
+      if (!(await users.lock(tx, userId))) return
+      await apiKeys.revokeAll(tx, userId)
+      await users.markDeleted(tx, userId)
+      for (const webhook of await webhooks.listOwned(tx, userId, { limit: Number.MAX_SAFE_INTEGER }))
+        await webhooks.markDeleted(tx, webhook)
+    })
+    this.bus.tell('auth.changed', { user_id: userId })
+  }
+
+  /** Goes on with every deletion that was begun; whatever fails is tried again in the next round. */
+  async runOnce(): Promise<void> {
+    for (const user of await users.listDeleted(this.db, USERS_PER_ROUND))
+      await this.erase(user).catch((err: unknown) =>
+        this.log.warn({ err, user_id: user.id }, 'a user is not erased yet'),
+      )
+  }
+
+  private async erase(user: User & { deleted_at: Date }): Promise<void> {
+    for (const { id } of await phoneNumbers.listOwned(this.db, user.id, { limit: NUMBERS_PER_ROUND }))
+      await this.numbers.delete(user, id).catch(ignoreMissing)
+    if (this.clock.now().getTime() - user.deleted_at.getTime() < SETTLING_MS) return
+    while ((await erasure.deleteSome(this.db, user.id, BATCH)) > 0);
+    await users.remove(this.db, user.id)
+  }
+}
+
+/** Another process was faster. */
+function ignoreMissing(err: unknown) {
+  if (!(err instanceof AppError && err.code === 'not_found')) throw err
+}

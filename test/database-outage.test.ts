@@ -1,0 +1,96 @@
+import { mkdtempSync, rmSync, chmodSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { type Postgres, startPostgres } from '../src/embedded/postgres.js'
+import { startProxy } from './support/database-proxy.js'
+import { expectRefusal } from './support/refusal.js'
+import { type ConnectedNumber, type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
+
+let folder: string
+let postgres: Postgres
+let proxy: Awaited<ReturnType<typeof startProxy>>
+let app: TestApp
+let user: TestUser
+let phone: ConnectedNumber
+
+const start = async () => {
+  postgres = await startPostgres({ data_dir: path.join(folder, 'data'), settings: { fsync: 'off' } })
+  proxy.pointTo(postgres.port)
+}
+
+beforeAll(async () => {
+  folder = mkdtempSync(path.join(tmpdir(), 'whatsapp-saas-outage-'))
+  chmodSync(folder, 0o711)
+  proxy = await startProxy()
+  await start()
+  const { host, user: name, password, database } = postgres
+  const address = { host, port: proxy.port, user: name, password, database, name: database }
+  app = await startTestApp({ database: { ...address, drop: () => Promise.resolve() } })
+  user = await app.createUser()
+  phone = await app.connectedNumber(user)
+})
+afterAll(async () => {
+  await app.stop()
+  await proxy.close()
+  await postgres.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+const send = (text: string, wait = 15) =>
+  user.post(`/api/messages/send-text?wait=${wait}`, { token: phone.token, number: '628000000003', text })
+const ready = () => app.api.get('/readyz')
+const incoming = (id: string) => ({
+  event: 'messages.upsert',
+  data: {
+    key: { id, remoteJid: '628111222333@s.whatsapp.net', fromMe: false },
+    message: { conversation: 'During the outage' },
+    messageType: 'conversation',
+    messageTimestamp: 1_700_000_000,
+  },
+})
+
+it('while PostgreSQL is away calls get 503 quickly, /readyz says why, and all comes back by itself', async () => {
+  expect((await send('Before')).body.message.status).toBe('sent')
+  phone.controls.teachRecipient('628555000222', { wait: 'slow' })
+  const { body } = await user.post('/api/messages/send-text?wait=0', {
+    token: phone.token,
+    number: '628555000222',
+    text: 'In the middle of it',
+  })
+
+  await postgres.close()
+  const started = performance.now()
+  const [sent, received, dashboard, stranger, login] = await Promise.all([
+    send('During'),
+    app.engineSays(phone.engine_name, incoming('3AOUTAGE')),
+    user.get('/api/dashboard'),
+    app.api.get('/api/user/profile').set('x-api-key', `wsk_${'x'.repeat(43)}`),
+    app.api.post('/api/auth/login').send({ email: user.email, password: user.password }),
+  ])
+  for (const refused of [sent, received, dashboard, stranger, login]) {
+    expectRefusal(refused, 503, 'unavailable')
+    expect(refused.headers['retry-after']).toBe('5')
+  }
+  const report = await ready()
+  expect(report.status).toBe(503)
+  expect(report.body).toMatchObject({
+    status: 'unavailable',
+    reason: 'The database does not answer.',
+    checks: { database: 'unavailable' },
+  })
+  expect((await app.api.get('/livez')).status).toBe(200)
+  expect(performance.now() - started).toBeLessThan(6_000) // the pool's own patience, not the 30 s of a statement
+
+  await start()
+  await eventually(async () => (await ready()).status === 200)
+  expect((await ready()).body.checks.database).toBe('ok')
+  expect((await send('After')).body.message.status).toBe('sent')
+  // The engine repeats what got no 200; it is stored once.
+  for (let n = 0; n < 2; n++) expect((await app.engineSays(phone.engine_name, incoming('3AOUTAGE'))).status).toBe(200)
+  const count = async (where: string) => (await app.db.query(`select 1 from messages where ${where}`)).rowCount
+  expect(await count(`whatsapp_id = '3AOUTAGE'`)).toBe(1)
+  expect(await count(`content->>'text' = 'During'`)).toBe(0)
+  // The answer of the engine came while nobody could write it down; it was kept and written afterwards.
+  await eventually(async () => (await count(`id = ${body.message.id} and status in ('sent', 'delivered', 'read')`)) === 1)
+  expect(phone.controls.ledger.count(phone.engine_name, '628555000222', 'In the middle of it')).toBe(1)
+}, 60_000)

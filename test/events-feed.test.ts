@@ -1,0 +1,178 @@
+import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
+import { type Seeded, incomingText, seedNumber, tell } from './support/webhook-stage.js'
+
+let app: TestApp
+let user: TestUser
+let phone: Seeded
+beforeAll(async () => {
+  app = await startTestApp({ servers: 1 })
+})
+afterAll(() => app.stop())
+beforeEach(async () => {
+  user = await app.createUser()
+  phone = await seedNumber(app, user)
+})
+
+const happen = async (text: string) => {
+  expect(await tell(app.url, phone.engine_name, incomingText(phone.engine_name, text))).toBe(200)
+}
+const textOf = (event: any) => event.data.message.content.text as string
+const feed = (query = '', who = user) => who.get(`/api/events${query}`)
+
+/** Reads a stream of server-sent events until it has `count` of them. */
+async function readStream(path: string, headers: Record<string, string>, count: number) {
+  const leave = new AbortController()
+  const answer = await fetch(app.url + path, { headers: { 'x-api-key': user.api_key, ...headers }, signal: leave.signal })
+  const events: { id: string; type: string; data: any }[] = []
+  let text = ''
+  let last = ''
+  for await (const chunk of answer.body!.pipeThrough(new TextDecoderStream()) as unknown as AsyncIterable<string>) {
+    text += chunk
+    for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
+      const fields = Object.fromEntries(text.slice(0, end).split('\n').map((line) => line.split(/: (.*)/s).slice(0, 2)))
+      text = text.slice(end + 2)
+      if (fields.id) last = fields.id
+      if (fields.data) events.push({ id: fields.id, type: fields.event, data: JSON.parse(fields.data) })
+    }
+    if (events.length >= count && last) break
+  }
+  leave.abort()
+  return { events, last, headers: answer.headers }
+}
+
+describe('GET /api/events', () => {
+  it('answers the events in order, page by page, each once', async () => {
+    for (let n = 0; n < 25; n++) await happen(`${n}`)
+    const seen: string[] = []
+    let after = ''
+    for (let pages = 0; pages < 10; pages++) {
+      const page = (await feed(`?limit=10${after && `&after=${after}`}`)).body
+      seen.push(...page.events.map(textOf))
+      after = page.next_cursor
+      if (page.events.length === 0) break
+    }
+    expect(seen).toEqual(Array.from({ length: 25 }, (_, n) => `${n}`))
+    await happen('later')
+    expect((await feed(`?after=${after}`)).body.events.map(textOf)).toEqual(['later'])
+  })
+
+  it('holds the same bytes as a delivery', async () => {
+    await happen('the same')
+    const answer = await feed()
+    const { rows } = await app.db.query<{ payload: string }>('select payload::text from events where user_id = $1', [user.id])
+    expect(answer.text).toContain(rows[0]!.payload)
+    const [{ id }] = answer.body.events
+    expect((await user.get(`/api/events/${id}`)).body.event).toEqual(answer.body.events[0])
+    expect((await (await app.createUser()).get(`/api/events/${id}`)).status).toBe(404)
+  })
+
+  it('goes past events of other types, so that the next page does not read them again', async () => {
+    await happen('one')
+    const page = (await feed('?types=phone_number.connected,gap')).body
+    expect(page.events).toEqual([])
+    expect((await feed(`?after=${page.next_cursor}`)).body.events).toEqual([])
+  })
+
+  it('waits for an event, and answers as soon as there is one', async () => {
+    const { next_cursor } = (await feed('?after=latest')).body
+    const started = Date.now()
+    const waiting = feed(`?after=${next_cursor}&wait=20`).then((answer) => ({ answer, ms: Date.now() - started }))
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    await happen('at last')
+    const { answer, ms } = await waiting
+    expect(answer.body.events.map(textOf)).toEqual(['at last'])
+    expect(ms).toBeLessThan(5_000)
+  })
+
+  it('answers an empty page when the time is over', async () => {
+    const answer = await feed('?after=latest&wait=0.3')
+    expect(answer.body).toMatchObject({ success: true, events: [], expired: 0 })
+  })
+
+  it('skips none and repeats none while many commit at the same time', async () => {
+    const numbers = [phone, ...(await Promise.all(Array.from({ length: 4 }, () => seedNumber(app, user))))]
+    const replica = await app.startReplica({ ROLE: 'api' })
+    const writers = numbers.flatMap((number, i) =>
+      [app.url, replica.url].map(async (url, j) => {
+        for (let n = 0; n < 40; n++) await tell(url, number.engine_name, incomingText(number.engine_name, `${i}-${j}-${n}`))
+      }),
+    )
+    let writing = true
+    void Promise.all(writers).then(() => (writing = false))
+    const seen: number[] = []
+    let after = (await feed('?limit=1')).body.next_cursor as string
+    const first = (await feed()).body.events[0]
+    if (first) seen.push(first.position)
+    for (;;) {
+      const page = (await feed(`?after=${after}&limit=50`)).body
+      after = page.next_cursor
+      seen.push(...page.events.map((event: { position: number }) => event.position))
+      if (!writing && page.events.length === 0) break
+    }
+    expect([...new Set(seen)]).toEqual(Array.from({ length: 400 }, (_, n) => n + 1))
+    await replica.close()
+  })
+
+  it('says how many events between the cursor and now have expired', async () => {
+    for (let n = 0; n < 5; n++) await happen(`${n}`)
+    const { next_cursor } = (await feed('?limit=1')).body
+    await app.db.query('delete from events where user_id = $1 and position <= 4', [user.id])
+    const page = (await feed(`?after=${next_cursor}`)).body
+    expect(page.expired).toBe(3)
+    expect(page.events.map(textOf)).toEqual(['4'])
+  })
+
+  it('refuses a cursor of another user, of another list, or of nowhere', async () => {
+    await happen('x')
+    const other = (await feed('', await app.createUser())).body.next_cursor
+    const list = Buffer.from('17').toString('base64url')
+    const ahead = Buffer.from(`feed:${user.id}:4711`).toString('base64url')
+    for (const cursor of [other, list, ahead, 'nonsense']) {
+      const answer = await feed(`?after=${cursor}`)
+      expect([answer.status, answer.body.error?.code]).toEqual([400, 'invalid_request'])
+    }
+    for (const query of ['?types=no.such', '?limit=0', '?limit=501', '?wait=61', '?wait=x'])
+      expect((await feed(query)).status).toBe(400)
+  })
+})
+
+describe('GET /api/events/stream', () => {
+  it('streams what happens, and goes on after Last-Event-ID without a hole', async () => {
+    const reading = readStream('/api/events/stream', {}, 2)
+    // The stream begins with now: only what happens after it is open is in it.
+    await eventually(async () => {
+      await happen('knock')
+      return Promise.race([reading.then(() => true), new Promise((resolve) => setTimeout(resolve, 50, false))])
+    })
+    const first = await reading
+    expect(first.headers.get('content-type')).toMatch('text/event-stream')
+    expect(first.headers.get('x-accel-buffering')).toBe('no')
+    expect(first.events[0]).toMatchObject({ type: 'message.received' })
+    await happen('in between')
+    const second = await readStream('/api/events/stream', { 'last-event-id': first.events.at(-1)!.id }, 1)
+    const positions = [...first.events, ...second.events].map(({ data }) => data.position)
+    expect(positions).toEqual(Array.from({ length: positions.length }, (_, n) => positions[0] + n))
+  })
+
+  it('names where to go on before anything has happened', async () => {
+    const { last } = await readStream('/api/events/stream', {}, 0)
+    await happen('after a lost connection')
+    expect((await feed(`?after=${last}`)).body.events.map(textOf)).toEqual(['after a lost connection'])
+  })
+
+  it('refuses what the list refuses', async () => {
+    expect((await user.get('/api/events/stream?types=no.such')).status).toBe(400)
+    expect((await user.get('/api/events/stream').set('last-event-id', 'nonsense')).status).toBe(400)
+  })
+
+  it('ends cleanly, like a long poll, when the process stops', async () => {
+    const replica = await app.startReplica({ ROLE: 'api' })
+    const headers = { 'x-api-key': user.api_key }
+    const stream = await fetch(`${replica.url}/api/events/stream`, { headers })
+    const poll = fetch(`${replica.url}/api/events?after=latest&wait=60`, { headers })
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    const started = Date.now()
+    await Promise.all([replica.close(), stream.text(), poll.then((answer) => expect(answer.status).toBe(200))])
+    expect(Date.now() - started).toBeLessThan(5_000)
+  })
+})

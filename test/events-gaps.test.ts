@@ -1,0 +1,102 @@
+import { type TestApp, type TestNumber, type TestUser, eventually, startTestApp } from './support/test-app.js'
+
+let app: TestApp
+let user: TestUser
+let phone: TestNumber
+// Nobody works here without being asked.
+beforeAll(async () => {
+  app = await startTestApp({ env: { ROLE: 'api' }, servers: 1 })
+  user = await app.createUser()
+  phone = await app.connectedNumber(user)
+  await app.ctx.gaps.watch()
+})
+afterAll(() => app.stop())
+
+const controls = () => app.sandboxes[0]!.controls
+const receivedTexts = async () =>
+  ((await user.get('/api/events?types=message.received&limit=500')).body.events as any[]).map(
+    (event) => event.data.message.content.text as string,
+  )
+const gapEvents = async () => (await user.get('/api/events?types=gap')).body.events as any[]
+
+/** The engine stores what comes, but its webhooks are lost: as when it dies before it could repeat them. */
+async function missed(...texts: string[]) {
+  const webhook = await app.db.query<{ url: string }>('select url from servers limit 1')
+  const url = `${webhook.rows[0]!.url}/webhook/set/${phone.engine_name}`
+  const set = (enabled: boolean) => {
+    const { url: to, headers } = app.ctx.instances.webhookOf(phone.engine_name)
+    const events = enabled ? ['MESSAGES_UPSERT', 'CONNECTION_UPDATE'] : []
+    return fetch(url, {
+      method: 'POST',
+      headers: { apikey: app.server.context.config.engine.api_key, 'content-type': 'application/json' },
+      body: JSON.stringify({ webhook: { enabled, url: to, headers, byEvents: false, base64: false, events } }),
+    })
+  }
+  await set(false)
+  for (const text of texts) controls().incoming(phone.engine_name, { chat: '628000000009', text })
+  controls().typed(phone.engine_name, { chat: '628000000009', text: 'typed on the phone' })
+  await set(true)
+}
+
+const outage = (seconds: number) =>
+  app.db.query(`update server_sights set seen_at = now() - make_interval(secs => $1)`, [seconds])
+
+async function seeServers() {
+  await app.crew.monitor.checkAll()
+  await app.ctx.gaps.watch()
+}
+
+it('fetches what a number missed while its engine was away, in order, each once, and only what came in', async () => {
+  controls().incoming(phone.engine_name, { chat: '628000000009', text: 'before' })
+  await eventually(async () => (await receivedTexts()).length === 1)
+  const many = Array.from({ length: 120 }, (_, n) => `missed ${n}`)
+  await missed(...many)
+  await outage(300)
+  await seeServers()
+  expect(await app.ctx.gaps.runDue()).toBe(1)
+  expect(await app.ctx.gaps.runDue()).toBe(0)
+  const texts = (await receivedTexts()).filter((text) => !text.startsWith('Echo'))
+  expect(texts[0]).toBe('before')
+  expect(texts.slice(1).sort()).toEqual(many.sort())
+  expect((await user.get('/api/events?types=message.sent_from_phone')).body.events).toEqual([])
+  expect(await gapEvents()).toEqual([])
+  await outage(300)
+  await seeServers()
+  await app.ctx.gaps.runDue()
+  expect((await receivedTexts()).filter((text) => text.startsWith('missed'))).toHaveLength(120)
+})
+
+it('takes one missed check for no outage', async () => {
+  await outage(25)
+  await seeServers()
+  expect(await app.ctx.gaps.runDue()).toBe(0)
+})
+
+it('tells the window that could not be fetched', async () => {
+  await outage(600)
+  await seeServers()
+  controls().setTroubles({ refuse: '503' }, phone.engine_name)
+  controls().setTroubles({ refuse: '503' })
+  for (let n = 1; n <= 8; n++) {
+    expect(await gapEvents()).toEqual([])
+    await app.ctx.gaps.runDue()
+    app.ctx.clock.now = () => new Date(Date.now() + n * 3_600_000)
+  }
+  controls().clearTroubles()
+  app.ctx.clock.now = () => new Date()
+  const [event] = await gapEvents()
+  expect(event).toMatchObject({ phone_number: { id: phone.id }, data: { reason: 'engine_not_answering', fetched: 0 } })
+  expect(Date.parse(event.data.to) - Date.parse(event.data.from)).toBeGreaterThan(600_000)
+  expect((await app.db.query('select 1 from gaps')).rowCount).toBe(0)
+})
+
+it('looks back when a socket was opened anew', async () => {
+  await app.db.query(`update phone_numbers set first_connected_at = now() - interval '1 hour' where id = $1`, [phone.id])
+  await missed('lost with the memory of the engine')
+  controls().disconnect(phone.engine_name, 408)
+  await eventually(async () => (await app.db.query('select 1 from gaps')).rowCount === 1)
+  app.ctx.clock.now = () => new Date(Date.now() + 30_000)
+  expect(await app.ctx.gaps.runDue()).toBe(1)
+  app.ctx.clock.now = () => new Date()
+  expect(await receivedTexts()).toContain('lost with the memory of the engine')
+})

@@ -1,0 +1,50 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { tmpdir } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { environmentOf, type TestApp } from './test-app.js'
+
+const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
+
+export type ChildServer = Awaited<ReturnType<typeof startChild>>
+
+/** The compiled program as a process of its own, on the database and the engines of `app`. */
+export async function startChild(app: TestApp, env: Record<string, string> = {}) {
+  const settings: Record<string, string> = {
+    ...(await environmentOf(app.database, app.sandboxes)),
+    LOG_LEVEL: 'info',
+    ...env,
+    PATH: process.env.PATH ?? '',
+  }
+  const known = await processIds(app)
+  const child = spawn(process.execPath, [MAIN], { cwd: tmpdir(), env: settings, stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
+  await new Promise<void>((resolve, reject) => {
+    const read = (chunk: Buffer) => {
+      output += chunk.toString()
+      if (output.includes('answers at http')) resolve()
+    }
+    child.stdout.on('data', read)
+    child.stderr.on('data', read)
+    void exited.then(([code]) => reject(new Error(`it ended with ${code}:\n${output}`)))
+  })
+  const process_id = (await processIds(app)).find((id) => !known.includes(id))!
+  return {
+    url: `http://127.0.0.1:${settings.PORT}`,
+    /** Its name among the processes of the database. */
+    process_id,
+    pid: child.pid!,
+    /** Everything it has written. */
+    output: () => output,
+    /** Sends a signal and waits for the end; answers the exit code. */
+    end: async (signal: NodeJS.Signals) => {
+      child.kill(signal)
+      return (await exited)[0]
+    },
+  }
+}
+
+async function processIds(app: TestApp): Promise<number[]> {
+  return (await app.db.query<{ id: number }>('select id from processes')).rows.map(({ id }) => id)
+}

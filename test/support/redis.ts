@@ -1,0 +1,48 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { createServer } from 'node:net'
+import { eventually } from './test-app.js'
+import { Redis } from 'ioredis'
+
+/** Tests that need a real Redis skip themselves where none is installed; .ci/run installs it. */
+export const hasRedis = spawnSync('redis-server', ['--version']).status === 0
+
+export interface TestRedis {
+  url: string
+  flush(): Promise<void>
+  stop(): Promise<void>
+}
+
+/** A Redis of this file's own that keeps nothing. */
+export async function startRedis(): Promise<TestRedis> {
+  const port = await freePort()
+  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
+  const child = spawn('redis-server', args, { stdio: 'ignore' })
+  const url = `redis://127.0.0.1:${port}`
+  const client = new Redis(url, { retryStrategy: () => 50, maxRetriesPerRequest: null })
+  client.on('error', () => undefined)
+  await eventually(async () => (await client.ping()) === 'PONG')
+  return {
+    url,
+    flush: async () => void (await client.flushall()),
+    stop: async () => {
+      client.disconnect()
+      await ended(child)
+    },
+  }
+}
+
+function ended(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    child.once('exit', () => resolve())
+    child.kill('SIGKILL')
+  })
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const probe = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as { port: number }
+      probe.close(() => resolve(port))
+    })
+  })
+}

@@ -1,0 +1,312 @@
+import { Webhook } from 'standardwebhooks'
+import { PAUSES_MS } from '../src/webhooks/retry-schedule.js'
+import { type TestApp, type TestUser, startTestApp } from './support/test-app.js'
+import { WebhookSink } from './support/webhook-sink.js'
+import { type Seeded, createWebhook, incomingText, seedNumber, stopClock, tell } from './support/webhook-stage.js'
+
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
+
+let app: TestApp
+let sink: WebhookSink
+let user: TestUser
+let phone: Seeded
+let webhook: { id: number; secret: string }
+let clock: ReturnType<typeof stopClock>
+
+// Nobody works here without being asked: each attempt is driven.
+beforeAll(async () => {
+  app = await startTestApp({ env: { ROLE: 'api' }, servers: 1 })
+})
+afterAll(() => app.stop())
+beforeEach(async () => {
+  sink = await WebhookSink.start()
+  user = await app.createUser()
+  phone = await seedNumber(app, user)
+  webhook = await createWebhook(user, { url: sink.url, event_types: ['*'] })
+  clock = stopClock(app)
+})
+afterEach(() => sink.stop())
+
+const happen = async (text: string, number = phone) => {
+  expect(await tell(app.url, number.engine_name, incomingText(number.engine_name, text))).toBe(200)
+}
+const work = () => app.crew.delivery.runAll()
+const texts = () => sink.ofType('message.received').map(({ body }) => (body.data.message as any).content.text as string)
+const deliveries = async (query = '') =>
+  (await user.get(`/api/webhooks/${webhook.id}/deliveries${query}`)).body.deliveries as {
+    id: number
+    status: string
+    attempt_count: number
+    next_attempt_at: string | null
+  }[]
+const shown = async () => (await user.get(`/api/webhooks/${webhook.id}`)).body.webhook
+const events = async (type: string) => (await user.get(`/api/events?types=${type}`)).body.events as any[]
+
+describe('the schedule, on a moved clock', () => {
+  it('tries twelve times with the pauses of the documentation, never early, then gives up', async () => {
+    sink.replyAlways(500)
+    await happen('nobody listens')
+    for (let attempt = 1; attempt <= PAUSES_MS.length; attempt++) {
+      await work()
+      expect(sink.received).toHaveLength(attempt)
+      const [delivery] = await deliveries()
+      expect(delivery!.attempt_count).toBe(attempt)
+      if (attempt === PAUSES_MS.length) break
+      const due = Date.parse(delivery!.next_attempt_at!)
+      const ratio = (due - clock.now.getTime()) / PAUSES_MS[attempt]!
+      expect(ratio).toBeGreaterThanOrEqual(0.8)
+      expect(ratio).toBeLessThanOrEqual(1.2)
+      clock.to(due - 1)
+      await work()
+      expect(sink.received).toHaveLength(attempt)
+      clock.to(due)
+    }
+    expect(await deliveries()).toMatchObject([{ status: 'failed', attempt_count: 12, next_attempt_at: null }])
+    expect(new Set(sink.received.map(({ headers }) => headers['webhook-id'])).size).toBe(1)
+    const verifier = new Webhook(webhook.secret)
+    const { text, headers } = sink.received[0]!
+    expect(() => verifier.verify(text, headers as never)).not.toThrow()
+  })
+
+  it('waits as long as Retry-After says, and lets the other deliveries of that receiver wait too', async () => {
+    sink.replyWith({ status: 429, headers: { 'retry-after': '120' } })
+    await happen('too fast')
+    await work()
+    await happen('the next')
+    clock.by(119_000)
+    await work()
+    expect(texts()).toEqual(['too fast'])
+    clock.by(2_000)
+    await work()
+    expect(texts().sort()).toEqual(['the next', 'too fast', 'too fast'])
+  })
+})
+
+describe('a receiver that is gone', () => {
+  it('by 410 is disabled at once, and its owner told through the feed and the other webhooks', async () => {
+    const other = await WebhookSink.start()
+    await createWebhook(user, { url: other.url, event_types: ['webhook.disabled'] })
+    sink.replyAlways(410)
+    await happen('one')
+    await happen('two')
+    await work()
+    expect(await shown()).toMatchObject({ enabled: false, disabled_reason: 'gone', health: 'disabled' })
+    await work()
+    const notice = { type: 'webhook.disabled', phone_number: null, data: { reason: 'gone', webhook: { id: webhook.id } } }
+    expect(await events('webhook.disabled')).toMatchObject([notice])
+    expect(other.ofType('webhook.disabled')).toHaveLength(1)
+    await other.stop()
+  })
+
+  it('for five days is disabled; what it is owed is held and goes on when it is enabled', async () => {
+    sink.replyAlways(500)
+    const begin = clock.now.getTime()
+    await happen('lost?')
+    await work()
+    clock.to(begin + 5 * DAY - 1)
+    await happen('still trying')
+    await work()
+    expect((await shown()).enabled).toBe(true)
+    clock.to(begin + 5 * DAY + HOUR)
+    await work()
+    expect(await shown()).toMatchObject({ enabled: false, disabled_reason: 'failing' })
+
+    const before = sink.received.length
+    clock.by(DAY)
+    await work()
+    expect(sink.received).toHaveLength(before)
+    expect(new Set((await deliveries('?status=pending')).map(({ next_attempt_at }) => next_attempt_at))).toEqual(new Set([null]))
+    await happen('while disabled')
+    sink.replyAlways(200)
+    sink.received.length = 0
+    expect((await user.patch(`/api/webhooks/${webhook.id}`, { enabled: true })).body.webhook.health).toBe('healthy')
+    clock.by(DAY)
+    await work()
+    expect(texts().sort()).toEqual(['lost?', 'still trying'])
+
+    // What happened meanwhile was never owed; it can be asked for.
+    const missing = await user.post(`/api/webhooks/${webhook.id}/redeliver`, {
+      status: 'missing',
+      from: '2026-01-01',
+    })
+    expect(missing.body).toMatchObject({ more: false })
+    await work()
+    expect(texts()).toContain('while disabled')
+  })
+})
+
+describe('the breaker', () => {
+  it('opens after ten different deliveries, spends no attempt while open, tries one, and releases the backlog', async () => {
+    sink.replyAlways(500)
+    for (let n = 1; n <= 10; n++) await happen(`event ${n}`)
+    await work()
+    expect(sink.received).toHaveLength(10)
+    expect((await shown()).health).toBe('paused')
+    for (let n = 11; n <= 15; n++) await happen(`event ${n}`)
+    clock.by(29_000)
+    await work()
+    expect(sink.received).toHaveLength(10)
+    expect((await deliveries()).filter(({ attempt_count }) => attempt_count === 0)).toHaveLength(5)
+
+    clock.by(2_000)
+    await work()
+    expect(sink.received).toHaveLength(11)
+    clock.by(59_000)
+    await work()
+    expect(sink.received).toHaveLength(11)
+    sink.replyAlways(200)
+    clock.by(2_000)
+    await work()
+    clock.by(10 * MINUTE)
+    await work()
+    expect((await deliveries()).map(({ status }) => status)).toEqual(Array(15).fill('delivered'))
+    expect((await shown()).health).toBe('healthy')
+  })
+
+  it('stays closed when one event displeases its receiver: later ones go on', async () => {
+    sink.replyWith(500)
+    await happen('poison')
+    await work()
+    for (let n = 1; n <= 6; n++) {
+      await happen(`fine ${n}`)
+      await work()
+    }
+    clock.by(6_000)
+    sink.replyWith(500)
+    await work()
+    await happen('fine 7')
+    await work()
+    expect(texts().filter((text) => text.startsWith('fine'))).toEqual([1, 2, 3, 4, 5, 6, 7].map((n) => `fine ${n}`))
+    expect((await shown()).health).toBe('healthy')
+  })
+})
+
+describe('order and fences', () => {
+  it('delivers in order per number while the receiver is well', async () => {
+    const second = await seedNumber(app, user)
+    for (let n = 0; n < 60; n++) await happen(`${n}`, n % 2 ? second : phone)
+    await work()
+    const of = (number: Seeded) =>
+      sink.received.filter(({ body }) => (body.phone_number as any).id === number.id).map(({ body }) => body.position)
+    for (const number of [phone, second]) expect(of(number)).toEqual(of(number).slice().sort((a, b) => a - b))
+    expect(sink.received).toHaveLength(60)
+  })
+
+  it('refuses the late outcome of a worker that was stopped past its lease (promise 6)', async () => {
+    const replica = await app.startReplica({ ROLE: 'api' })
+    replica.context.clock.now = () => clock.now
+    const limits = { total: 10, per_webhook: 10 }
+    const nobody = { webhooks: [], users: [] }
+    await happen('told twice, settled once')
+    const { due } = await app.ctx.deliveries.claim(limits, nobody)
+    const stopped = await app.ctx.deliveries.attempt(due[0]!)
+    // The other one finds nothing while the lease holds, and takes over when it has lapsed.
+    expect((await replica.context.deliveries.claim(limits, nobody)).due).toEqual([])
+    clock.by(46_000)
+    sink.replyWith(500)
+    await replica.crew.delivery.runAll()
+    expect(await deliveries()).toMatchObject([{ status: 'pending', attempt_count: 2 }])
+    await app.ctx.deliveries.record(stopped)
+    expect(await deliveries()).toMatchObject([{ status: 'pending', attempt_count: 2 }])
+    clock.by(2 * MINUTE)
+    await replica.crew.delivery.runAll()
+    const [delivery] = await deliveries()
+    expect(delivery).toMatchObject({ status: 'delivered', attempt_count: 3 })
+    const { attempts } = (await user.get(`/api/deliveries/${delivery!.id}`)).body.delivery
+    expect(attempts.map((one: any) => [one.attempt, one.status_code])).toEqual([[2, 500], [1, 200], [3, 200]].sort())
+    await replica.close()
+  })
+
+  it('a worker that stops gives back what it has not begun, and spends no attempt', async () => {
+    const replica = await app.startReplica({ ROLE: 'api' })
+    replica.context.clock.now = () => clock.now
+    sink.replyAlways('hang')
+    for (let n = 0; n < 5; n++) await happen(`${n}`)
+    const running = replica.crew.delivery.runAll()
+    while (sink.received.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+    await replica.close()
+    await running
+    expect((await deliveries()).map(({ attempt_count }) => attempt_count)).toEqual([0, 0, 0, 0, 0])
+    sink.replyAlways(200)
+    sink.received.length = 0
+    await work()
+    expect(texts()).toEqual(['0', '1', '2', '3', '4'])
+  })
+})
+
+describe('self-service', () => {
+  it('shows each attempt and the exact body, and delivers again with the same webhook-id', async () => {
+    sink.replyWith({ status: 500, body: 'boom' })
+    await happen('look at me')
+    await work()
+    clock.by(10_000)
+    await work()
+    const [{ id }] = (await deliveries('?status=delivered')) as [{ id: number }]
+    const { delivery } = (await user.get(`/api/deliveries/${id}`)).body
+    expect(delivery).toMatchObject({ status: 'delivered', attempt_count: 2, url: sink.url, event_type: 'message.received' })
+    expect(delivery.body).toBe(sink.received[0]!.text)
+    expect(delivery.attempts).toMatchObject([
+      { attempt: 1, status_code: 500, error: 'http_500', response_body: 'boom' },
+      { attempt: 2, status_code: 200, error: null },
+    ])
+    const again = await user.post(`/api/deliveries/${id}/redeliver`)
+    expect([again.status, again.body.delivery.status]).toEqual([202, 'pending'])
+    await work()
+    expect(sink.received).toHaveLength(3)
+    expect(new Set(sink.received.map(({ headers }) => headers['webhook-id'])).size).toBe(1)
+    expect(await deliveries()).toMatchObject([{ status: 'delivered', attempt_count: 3 }])
+  })
+
+  it('delivers a range again, by status and type, with a fresh schedule', async () => {
+    sink.replyAlways(500)
+    for (let n = 0; n < 3; n++) await happen(`${n}`)
+    await work()
+    await app.db.query(`update deliveries set status = 'failed', attempts = 12, attempts_from = 0 where webhook_id = $1`, [webhook.id])
+    sink.replyAlways(200)
+    sink.received.length = 0
+    const none = await user.post(`/api/webhooks/${webhook.id}/redeliver`, { event_types: ['gap'] })
+    expect(none.body.redelivered).toBe(0)
+    const all = await user.post(`/api/webhooks/${webhook.id}/redeliver`, { status: 'failed' })
+    expect([all.status, all.body.redelivered, all.body.more]).toEqual([202, 3, false])
+    clock.by(MINUTE)
+    await work()
+    expect(texts()).toHaveLength(3)
+    expect((await deliveries('?status=delivered')).map(({ attempt_count }) => attempt_count)).toEqual([13, 13, 13])
+  })
+
+  it('pages through deliveries without losing or repeating one', async () => {
+    for (let n = 0; n < 25; n++) await happen(`${n}`)
+    const seen: number[] = []
+    let cursor: string | null = ''
+    while (cursor !== null) {
+      const page: any = await user.get(`/api/webhooks/${webhook.id}/deliveries?limit=10${cursor && `&cursor=${cursor}`}`)
+      seen.push(...page.body.deliveries.map((one: { id: number }) => one.id))
+      cursor = page.body.next_cursor
+    }
+    expect(seen).toHaveLength(25)
+    expect(seen).toEqual([...new Set(seen)].sort((a, b) => b - a))
+  })
+
+  it.each([
+    ['?status=lost'],
+    ['?event_type=no.such'],
+    ['?from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z'],
+    ['?from=yesterday'],
+    ['?cursor=bm8'],
+    ['?limit=0'],
+  ])('refuses a list with %s', async (query) => {
+    const answer = await user.get(`/api/webhooks/${webhook.id}/deliveries${query}`)
+    expect([answer.status, answer.body.error?.code]).toEqual([400, 'invalid_request'])
+  })
+
+  it("does not show or repeat another user's delivery", async () => {
+    await happen('private')
+    const [{ id }] = (await deliveries()) as [{ id: number }]
+    const stranger = await app.createUser()
+    expect((await stranger.get(`/api/deliveries/${id}`)).status).toBe(404)
+    expect((await stranger.post(`/api/deliveries/${id}/redeliver`)).status).toBe(404)
+    expect((await user.get('/api/deliveries/99999999')).status).toBe(404)
+  })
+})
