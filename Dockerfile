@@ -28,6 +28,7 @@ COPY package.json LICENSE ./
 COPY bin bin
 COPY migrations migrations
 COPY samples samples
+COPY public public
 COPY --from=build /app/dist dist
 USER node
 EXPOSE 3000

@@ -17,6 +17,7 @@ alter table servers
   add column version           text,
   add column client_name       text, -- its DATABASE_CONNECTION_CLIENT_NAME: two with one name fight over every session
   add column duplicate_of      text, -- the other server that claims the same sessions
+  add column shares_with       text, -- it lists instances of ours that are placed on that other server
   add column licence           text,
   add column version_at        timestamptz, -- when it was last asked; the question makes the engine call the internet
   add column compared_at       timestamptz, -- when its instances were last held against ours
@@ -56,6 +57,9 @@ create table connection_checks (
 ) with (fillfactor = 70);
 create index connection_checks_due_idx on connection_checks (check_at);
 insert into connection_checks (phone_number_id) select id from phone_numbers where deleted_at is null;
+
+-- A create that timed out may still happen: until then a 404 is no proof that nothing is left.
+alter table instance_removals add column watch_until timestamptz;
 
 -- Every change of a number's status, written by the database itself so that no writer can forget it.
 create table status_changes (

@@ -6,10 +6,11 @@ import { isDatabaseDown } from './db/database.js'
 import { AppError } from './errors.js'
 import { handleErrors } from './middleware/handle-errors.js'
 import { requestId } from './middleware/request-id.js'
-import { requestLog } from './middleware/request-log.js'
+import { rememberMount, requestLog } from './middleware/request-log.js'
 import { apiRoutes } from './routes/api.js'
 import { healthRoutes } from './routes/health.js'
 import { internalRoutes } from './routes/internal.js'
+import { pageRoutes } from './routes/pages.js'
 
 /** Small files of each kind for trying out send-media without the internet; served in sandbox mode only. */
 const SAMPLES = fileURLToPath(new URL('../samples/', import.meta.url))
@@ -23,9 +24,10 @@ export function buildApp(ctx: Context): express.Express {
   app.use(healthRoutes(ctx))
   app.use(requestLog(ctx.log, ctx.requestLog))
   app.use('/internal', internalRoutes(ctx))
+  app.use('/', pageRoutes(ctx))
   app.use(helmet())
   if (ctx.config.sandbox) app.use('/samples', express.static(SAMPLES, { index: false, redirect: false }))
-  app.use(['/api/v1', '/api'], apiRoutes(ctx))
+  app.use(['/api/v1', '/api'], rememberMount(), apiRoutes(ctx))
   app.use(() => {
     throw new AppError('not_found', 'There is no such address. docs/api.md lists them all.')
   })

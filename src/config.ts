@@ -47,10 +47,14 @@ const Environment = z.object({
   INGRESS_URL: httpUrl.optional(),
   INGRESS_ALLOW_CIDR: z.string().transform(list).default([]),
   ENGINE_SEND_TIMEOUT_SECONDS: whole(5, 600).default(75),
+  ENGINE_CONTROL_TIMEOUT_SECONDS: whole(1, 300).default(30),
   SERVER_CONCURRENCY: whole(1, 64).default(6),
+  SERVER_MEMORY_MB: whole(315, 1_000_000).default(2048),
+  UNLINKED_INSTANCE_MINUTES: whole(0, 100_000).default(60),
   SANDBOX: z.stringbool().default(false),
   DATA_DIR: z.string().optional(),
 
+  BRAND_NAME: z.string().trim().max(60).default('WhatsApp SaaS API'),
   REGISTRATION: z.enum(['open', 'closed']).default('open'),
   SELF_SERVICE_PLANS: z
     .string()
@@ -143,9 +147,13 @@ function shape(env: Env) {
       ingress_url: (env.INGRESS_URL ?? `http://127.0.0.1:${env.PORT}`).replace(/\/+$/, ''),
       ingress_allow_cidr: env.INGRESS_ALLOW_CIDR,
       send_timeout_seconds: env.ENGINE_SEND_TIMEOUT_SECONDS,
+      control_timeout_seconds: env.ENGINE_CONTROL_TIMEOUT_SECONDS,
       server_concurrency: env.SERVER_CONCURRENCY,
+      server_memory_mb: env.SERVER_MEMORY_MB,
+      unlinked_minutes: env.UNLINKED_INSTANCE_MINUTES,
     },
     sandbox: env.SANDBOX,
+    brand_name: env.BRAND_NAME,
     auth: { jwt_secret: env.JWT_SECRET ?? '' },
     users: {
       registration: env.REGISTRATION,

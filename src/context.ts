@@ -21,16 +21,23 @@ import { FeedWatch } from './services/feed-watch.js'
 import { GapFiller } from './services/gap-filler.js'
 import { HealthService } from './services/health.js'
 import { IngressService } from './services/ingress.js'
+import { InstanceRemovals } from './services/instance-removals.js'
 import { InstanceService } from './services/instances.js'
 import { KeyUsage } from './services/key-usage.js'
 import { Lanes } from './services/lanes.js'
+import { LinkPages } from './services/link-pages.js'
 import { Linking } from './services/linking.js'
 import { LoginBackoff } from './services/login-backoff.js'
 import { MediaService } from './services/media.js'
 import { Membership } from './services/membership.js'
 import { MessageMediaService } from './services/message-media.js'
 import { MessageService } from './services/messages.js'
+import { NumberChanges } from './services/number-changes.js'
+import { NumberConnections } from './services/number-connections.js'
+import { NumberReports } from './services/number-reports.js'
+import { NumberSettings } from './services/number-settings.js'
 import { PhoneNumberService } from './services/phone-numbers.js'
+import { Placement } from './services/placement.js'
 import { ProfileService } from './services/profiles.js'
 import { QueueService } from './services/queue.js'
 import { Reactions } from './services/reactions.js'
@@ -78,7 +85,10 @@ export function buildContext(config: Config, resources: Resources) {
   const membership = new Membership(db, bus, config.role)
   const waitingRoom = new WaitingRoom(bus)
   const instances = new InstanceService(pool, config.engine)
-  const linking = new Linking(db, instances, waitingRoom, bus)
+  const placement = new Placement(db, config.engine)
+  const changes = new NumberChanges(db, bus)
+  const linking = new Linking(db, instances, placement, changes, waitingRoom)
+  const removals = new InstanceRemovals(db, instances)
   const lanes = new Lanes(db, pool, bus, membership, config.messages, log)
   const ingress = new IngressService(db, bus, log)
   const feedWatch = new FeedWatch(db, bus)
@@ -90,7 +100,9 @@ export function buildContext(config: Config, resources: Resources) {
   })
   const queue = new QueueService(db, bus)
   const messages = new MessageService(db, lanes, drafting, queue, waitingRoom)
-  const phoneNumbers = new PhoneNumberService(db, instances, linking, webhookGuard)
+  const phoneNumbers = new PhoneNumberService(db, removals, linking, placement, webhookGuard)
+  const webhooks = new WebhookService(db, webhookGuard, bus, clock)
+  const numberConnections = new NumberConnections(db, instances, linking, changes, removals, config.users)
   const loginBackoff = new LoginBackoff(db, clock, config.auth.jwt_secret)
   const profiles = new ProfileService(db, tokens, loginBackoff, bus, clock)
 
@@ -117,6 +129,12 @@ export function buildContext(config: Config, resources: Resources) {
     userDeletion: new UserDeletion(db, profiles, phoneNumbers, bus, clock, log),
     requests: new RequestService(db),
     phoneNumbers,
+    placement,
+    changes,
+    numberConnections,
+    linkPages: new LinkPages(db, linking, numberConnections, config.http),
+    numberSettings: new NumberSettings(db, instances, webhooks),
+    numberReports: new NumberReports(db),
     queue,
     messages,
     reactions: new Reactions(db, messages),
@@ -128,7 +146,7 @@ export function buildContext(config: Config, resources: Resources) {
     statistics: new StatisticsService(db),
     ingress,
     gaps: new GapFiller(db, pool, ingress, clock, log),
-    webhooks: new WebhookService(db, webhookGuard, bus, clock),
+    webhooks,
     webhookTester: new WebhookTester(db, webhookHttp, clock),
     deliveries: new DeliveryService(db, webhookHttp, bus, clock, log),
     redelivery: new RedeliveryService(db, bus, clock),

@@ -1,11 +1,12 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { environmentKeys, readConfig } from '../src/config.js'
 import { AppError, type ErrorCode } from '../src/errors.js'
 import { MAGIC_RECIPIENTS } from '../src/sandbox/magic-recipients.js'
+import { sampleData } from '../src/services/event-samples.js'
 import { DEFAULT_EVENT_TYPES, EVENT_TYPES } from '../src/services/public-events.js'
 import { signatureHeaders } from '../src/webhooks/sign.js'
 import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
@@ -31,7 +32,10 @@ const titled = (file: string, language: string) => blocksOf(file, language).filt
 
 /** The rows of tables whose first cell is a `code`. */
 const rowsOf = (text: string) =>
-  [...text.matchAll(/^\| `([^`]+)` \|(.*)\|$/gm)].map(([, first, rest]) => [first!, ...rest!.split('|').map((cell) => cell.trim())])
+  [...text.matchAll(/^\| `([^`]+)` \|(.*)\|$/gm)].map(([, first, rest]) => [
+    first!,
+    ...rest!.split('|').map((cell) => cell.trim()),
+  ])
 
 /** What a caller of ours may put there as it likes. */
 const FREE = new Set(['metadata', 'content', 'by_status'])
@@ -74,7 +78,9 @@ function runPage(file: string): Promise<string> {
     let output = ''
     for (const stream of [bash.stdout, bash.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
     bash.on('error', reject)
-    bash.on('close', (code) => (code === 0 ? resolve(output) : reject(new Error(`${file} ended with ${code}:\n${output}`))))
+    bash.on('close', (code) =>
+      code === 0 ? resolve(output) : reject(new Error(`${file} ended with ${code}:\n${output}`)),
+    )
   })
 }
 
@@ -96,7 +102,9 @@ describe('the examples', () => {
 
   it('are the same in both languages', () => {
     for (const language of ['bash', 'sh', 'js', 'sql']) {
-      const [english, indonesian] = ['README.md', 'README.id.md'].map((file) => blocksOf(file, language).map(({ code }) => bare(code)))
+      const [english, indonesian] = ['README.md', 'README.id.md'].map((file) =>
+        blocksOf(file, language).map(({ code }) => bare(code)),
+      )
       expect(indonesian).toEqual(english)
     }
     const headings = (file: string) => read(file).match(/^## /gm)!.length
@@ -113,7 +121,9 @@ describe('the examples', () => {
     let printed = ''
     receiver.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()))
     try {
-      await eventually(async () => (await fetch(`http://127.0.0.1:${port}/webhook`, { method: 'POST', body: '{}' })).status === 401)
+      await eventually(
+        async () => (await fetch(`http://127.0.0.1:${port}/webhook`, { method: 'POST', body: '{}' })).status === 401,
+      )
       await user.post('/api/messages/send-text', { token: phone.token, number: '628000000001', text: 'once' })
       await eventually(() => Promise.resolve(printed.includes('Echo: once')))
       expect(printed.match(/Echo: once/g)).toHaveLength(1)
@@ -124,20 +134,25 @@ describe('the examples', () => {
 })
 
 /** Code without its comments and its texts for people. */
-const bare = (code: string) => code.replace(/ *(#|\/\/) .*$/gm, '').replace(/"(text|caption|display_name|full_name)":"[^"]*"/g, '"$1"')
+const bare = (code: string) =>
+  code.replace(/ *(#|\/\/) .*$/gm, '').replace(/"(text|caption|display_name|full_name)":"[^"]*"/g, '"$1"')
 
 describe('docs/api.md', () => {
   it('shows every answer with exactly the fields it has', async () => {
     const real = await answers(app)
     const shown = titled('docs/api.md', 'json')
     expect(shown.map(({ title }) => title).sort()).toEqual([...real.keys()].sort())
-    const wrong = shown.flatMap(({ title, code }) => differences(JSON.parse(code), real.get(title)).map((what) => `${title}: ${what}`))
+    const wrong = shown.flatMap(({ title, code }) =>
+      differences(JSON.parse(code), real.get(title)).map((what) => `${title}: ${what}`),
+    )
     expect(wrong).toEqual([])
   })
 
   it('names every call there is', () => {
     const routes = [...read('src/routes/api.ts').matchAll(/\.(get|post|put|patch|delete)\('([^']+)'/g)]
-    const calls = routes.map(([, method, route]) => `${method!.toUpperCase()} /api${route!.replaceAll(/:(\w+)/g, '{$1}')}`)
+    const calls = routes.map(
+      ([, method, route]) => `${method!.toUpperCase()} /api${route!.replaceAll(/:(\w+)/g, '{$1}')}`,
+    )
     expect(calls.length).toBeGreaterThan(12)
     const page = read('docs/api.md')
     expect(calls.filter((call) => !page.includes(call))).toEqual([])
@@ -175,46 +190,50 @@ describe('docs/webhooks.md', () => {
       'select distinct on (type) type, payload from events where user_id = $1 order by type, position',
       [user.id],
     )
-    const real = new Map(rows.map(({ type, payload }) => [type, payload]))
+    const real = new Map(rows.map(({ type, payload }) => [type, payload as Record<string, unknown>]))
+    // It takes an engine that is away for long; its own test causes it.
+    real.set('gap', { ...real.get('phone_number.connected'), data: sampleData('gap') })
     expect([...real.keys()].sort()).toEqual([...EVENT_TYPES].sort())
-    const wrong = shown.flatMap(({ title, code }) => differences(JSON.parse(code), real.get(title)).map((what) => `${title}: ${what}`))
+    const wrong = shown.flatMap(({ title, code }) =>
+      differences(JSON.parse(code), real.get(title)).map((what) => `${title}: ${what}`),
+    )
     expect(wrong).toEqual([])
   })
 
   const secret = `whsec_${Buffer.from('a key of thirty-two bytes, so so').toString('base64')}`
   const body = '{"text":"héllo 👋"}'
   const headers = signatureHeaders({ id: 'evt_1', timestamp: new Date(), body, secrets: [secret] })
-  const literal = (value: unknown) => JSON.stringify(JSON.stringify(value))
-  const runs: Record<string, { program: string; code: (snippet: string, text: string) => string }> = {
+  const text = (value: unknown) => JSON.stringify(JSON.stringify(value))
+  const runs: Record<string, { program: string; flags: string[]; code: (snippet: string, body: string) => string }> = {
     js: {
       program: process.execPath,
-      code: (snippet, text) =>
-        `${snippet.replace('export ', '')}\ntry { verify(${JSON.stringify(secret)}, ${JSON.stringify(headers)}, ${JSON.stringify(text)}); console.log('genuine') } catch { console.log('forged') }`,
+      flags: ['--input-type=module', '-e'],
+      code: (snippet, given) => `${snippet.replace('export ', '')}
+        try { verify('${secret}', JSON.parse(${text(headers)}), JSON.parse(${text(given)})); console.log('genuine') }
+        catch { console.log('forged') }`,
     },
     python: {
       program: 'python3',
-      code: (snippet, text) =>
-        `import json\n${snippet}\nprint("genuine" if verify(${JSON.stringify(secret)}, json.loads(${literal(headers)}), json.loads(${literal(text)}).encode()) else "forged")`,
+      flags: ['-c'],
+      code: (snippet, given) => `import json
+${snippet}
+right = verify("${secret}", json.loads(${text(headers)}), json.loads(${text(given)}).encode())
+print("genuine" if right else "forged")`,
     },
     php: {
       program: 'php',
-      code: (snippet, text) =>
-        `${snippet}\necho verify('${secret}', json_decode('${JSON.stringify(headers)}', true), json_decode('${JSON.stringify(text).replaceAll('\\', '\\\\')}')) ? 'genuine' : 'forged';`,
+      flags: ['-r'],
+      code: (snippet, given) => `${snippet.replace('<?php', '')}
+        $right = verify('${secret}', json_decode(${text(headers)}, true), json_decode(${text(given)}));
+        echo $right ? 'genuine' : 'forged';`,
     },
   }
-  for (const [language, { program, code }] of Object.entries(runs)) {
+  for (const [language, { program, flags, code }] of Object.entries(runs)) {
     const test = isThere(program) ? it : it.skip
     test(`verifies in ${language} what we signed, and nothing else`, () => {
       const [snippet] = titled('docs/webhooks.md', language)
-      const verdictOn = (text: string) => {
-        const file = path.join(ROOT, `node_modules/.docs-test-${process.pid}.${language === 'js' ? 'mjs' : language}`)
-        writeFileSync(file, code(snippet!.code, text))
-        try {
-          return execFileSync(program, [file], { encoding: 'utf8' }).trim()
-        } finally {
-          rmSync(file)
-        }
-      }
+      const verdictOn = (given: string) =>
+        execFileSync(program, [...flags, code(snippet!.code, given)], { cwd: ROOT, encoding: 'utf8' }).trim()
       expect(verdictOn(body)).toBe('genuine')
       expect(verdictOn(body.replace('h', 'j'))).toBe('forged')
     })
@@ -223,7 +242,11 @@ describe('docs/webhooks.md', () => {
 
 describe('.env.example', () => {
   const text = read('.env.example')
-  const lines = [...text.matchAll(/^(#?)([A-Z][A-Z_0-9]*)=(.*)$/gm)].map(([, mark, name, value]) => ({ mark, name: name!, value: value! }))
+  const lines = [...text.matchAll(/^(#?)([A-Z][A-Z_0-9]*)=(.*)$/gm)].map(([, mark, name, value]) => ({
+    mark,
+    name: name!,
+    value: value!,
+  }))
 
   it('has every setting once, in the order of the schema', () => {
     expect(lines.map(({ name }) => name)).toEqual(environmentKeys)
@@ -239,18 +262,31 @@ describe('.env.example', () => {
   it('explains each setting, and is read alike by node and docker compose', () => {
     for (const { mark, name, value } of lines) {
       expect(value).not.toMatch(/["'#$\s]/)
-      const before = text.slice(0, text.search(new RegExp(`^${mark}${name}=`, 'm'))).trimEnd().split('\n').at(-1)!
+      const before = text
+        .slice(0, text.search(new RegExp(`^${mark}${name}=`, 'm')))
+        .trimEnd()
+        .split('\n')
+        .at(-1)!
       expect(before).toMatch(/^# |^DB_PORT=|^#DB_HOST=/)
     }
   })
 })
 
 describe('the pages', () => {
-  const pages = ['README.md', 'README.id.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...pagesIn('docs'), ...pagesIn('docs/adr')]
+  const pages = [
+    'README.md',
+    'README.id.md',
+    'CONTRIBUTING.md',
+    'CHANGELOG.md',
+    ...pagesIn('docs'),
+    ...pagesIn('docs/adr'),
+  ]
 
   it.each(pages)('%s has links that lead somewhere', (page) => {
     const text = read(page).replace(/^```[^]*?^```$/gm, '')
-    const targets = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target!).filter((target) => !/^https?:/.test(target))
+    const targets = [...text.matchAll(/\]\(([^)\s]+)\)/g)]
+      .map(([, target]) => target!)
+      .filter((target) => !/^https?:/.test(target))
     const broken = targets.filter((target) => {
       const [file, anchor] = target.split('#')
       const found = file === '' ? page : path.join(path.dirname(page), file!)
@@ -266,13 +302,25 @@ describe('the pages', () => {
 })
 
 function pagesIn(directory: string): string[] {
-  return readdirSync(path.join(ROOT, directory)).filter((name) => name.endsWith('.md')).map((name) => `${directory}/${name}`)
+  return readdirSync(path.join(ROOT, directory))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `${directory}/${name}`)
 }
 
 /** As GitHub makes them from headings. */
 function anchorsOf(page: string): Set<string> {
-  const headings = read(page).replace(/^```[^]*?^```$/gm, '').matchAll(/^#+ (.+)$/gm)
-  return new Set([...headings].map(([, text]) => text!.toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, '').trim().replaceAll(' ', '-')))
+  const headings = read(page)
+    .replace(/^```[^]*?^```$/gm, '')
+    .matchAll(/^#+ (.+)$/gm)
+  return new Set(
+    [...headings].map(([, text]) =>
+      text!
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+        .trim()
+        .replaceAll(' ', '-'),
+    ),
+  )
 }
 
 function isThere(program: string): boolean {
@@ -310,7 +358,10 @@ async function answers({ createUser, connectedNumber, api, url }: TestApp) {
   keep('POST /api/user/api-key/rotate', await spare.post('/api/user/api-key/rotate'))
   const create = '/api/phone-numbers/create'
   keep('error', await user.post(create, {}))
-  const made = keep(`POST ${create}`, await user.post(create, { display_name: 'x', webhook_url: 'http://localhost:4000/' }))
+  const made = keep(
+    `POST ${create}`,
+    await user.post(create, { display_name: 'x', webhook_url: 'http://localhost:4000/' }),
+  )
   keep('GET /api/phone-numbers/{id}/qr', await user.get(`/api/phone-numbers/${made.phone_number!.id}/qr?wait=10`))
   keep('DELETE /api/phone-numbers/{id}', await user.delete(`/api/phone-numbers/${made.phone_number!.id}`))
 
@@ -324,7 +375,10 @@ async function answers({ createUser, connectedNumber, api, url }: TestApp) {
   keep('GET /api/messages/{id}', await user.get(`/api/messages/${sent.message!.id}`))
   const media = { token: phone.token, number: '628000000001', mediaType: 'image', mediaUrl: `${url}/samples/image.jpg` }
   keep('POST /api/messages/send-media', await user.post('/api/messages/send-media', { ...media, caption: 'Hi' }))
-  const messages = [{ number: '628000000010', text: 'Hi' }, { number: '12', text: 'Hi' }]
+  const messages = [
+    { number: '628000000010', text: 'Hi' },
+    { number: '12', text: 'Hi' },
+  ]
   keep('POST /api/messages/bulk', await user.post('/api/messages/bulk', { token: phone.token, messages }))
   keep('GET /api/phone-numbers/{id}/queue', await user.get(`/api/phone-numbers/${phone.id}/queue`))
   const numbers = ['628000000001', '628000000002']
@@ -355,12 +409,16 @@ async function causeEverything({ createUser, connectedNumber, sandboxOf, ctx, db
   await happened(db, user, 'phone_number.restricted')
   controls.disconnect(phone.engine_name, 401)
   await happened(db, user, 'phone_number.disconnected')
-  if ((EVENT_TYPES as readonly string[]).includes('webhook.disabled')) await loseReceiver(connectedNumber, sandboxOf, user)
-  for (const type of EVENT_TYPES) await happened(db, user, type)
+  await loseReceiver(connectedNumber, sandboxOf, user)
+  for (const type of EVENT_TYPES.filter((one) => one !== 'gap')) await happened(db, user, type)
   return user
 }
 
-async function loseReceiver(connectedNumber: TestApp['connectedNumber'], sandboxOf: TestApp['sandboxOf'], user: TestUser) {
+async function loseReceiver(
+  connectedNumber: TestApp['connectedNumber'],
+  sandboxOf: TestApp['sandboxOf'],
+  user: TestUser,
+) {
   const sink = await WebhookSink.start()
   sink.replyAlways(410)
   const phone = await connectedNumber(user, { webhook_url: sink.url })

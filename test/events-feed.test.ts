@@ -16,20 +16,33 @@ beforeEach(async () => {
 const happen = async (text: string) => {
   expect(await tell(app.url, phone.engine_name, incomingText(phone.engine_name, text))).toBe(200)
 }
-const textOf = (event: any) => event.data.message.content.text as string
+interface Told {
+  position: number
+  data: { message: { content: { text: string } } }
+}
+
+const textOf = (event: Told) => event.data.message.content.text
 const feed = (query = '', who = user) => who.get(`/api/events${query}`)
 
 /** Reads a stream of server-sent events until it has `count` of them. */
 async function readStream(path: string, headers: Record<string, string>, count: number) {
   const leave = new AbortController()
-  const answer = await fetch(app.url + path, { headers: { 'x-api-key': user.api_key, ...headers }, signal: leave.signal })
-  const events: { id: string; type: string; data: any }[] = []
+  const answer = await fetch(app.url + path, {
+    headers: { 'x-api-key': user.api_key, ...headers },
+    signal: leave.signal,
+  })
+  const events: { id: string; type: string; data: Told }[] = []
   let text = ''
   let last = ''
   for await (const chunk of answer.body!.pipeThrough(new TextDecoderStream()) as unknown as AsyncIterable<string>) {
     text += chunk
     for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
-      const fields = Object.fromEntries(text.slice(0, end).split('\n').map((line) => line.split(/: (.*)/s).slice(0, 2)))
+      const fields = Object.fromEntries(
+        text
+          .slice(0, end)
+          .split('\n')
+          .map((line) => line.split(/: (.*)/s).slice(0, 2)),
+      )
       text = text.slice(end + 2)
       if (fields.id) last = fields.id
       if (fields.data) events.push({ id: fields.id, type: fields.event, data: JSON.parse(fields.data) })
@@ -59,7 +72,9 @@ describe('GET /api/events', () => {
   it('holds the same bytes as a delivery', async () => {
     await happen('the same')
     const answer = await feed()
-    const { rows } = await app.db.query<{ payload: string }>('select payload::text from events where user_id = $1', [user.id])
+    const { rows } = await app.db.query<{ payload: string }>('select payload::text from events where user_id = $1', [
+      user.id,
+    ])
     expect(answer.text).toContain(rows[0]!.payload)
     const [{ id }] = answer.body.events
     expect((await user.get(`/api/events/${id}`)).body.event).toEqual(answer.body.events[0])
@@ -94,7 +109,8 @@ describe('GET /api/events', () => {
     const replica = await app.startReplica({ ROLE: 'api' })
     const writers = numbers.flatMap((number, i) =>
       [app.url, replica.url].map(async (url, j) => {
-        for (let n = 0; n < 40; n++) await tell(url, number.engine_name, incomingText(number.engine_name, `${i}-${j}-${n}`))
+        for (let n = 0; n < 40; n++)
+          await tell(url, number.engine_name, incomingText(number.engine_name, `${i}-${j}-${n}`))
       }),
     )
     let writing = true
@@ -151,7 +167,7 @@ describe('GET /api/events/stream', () => {
     await happen('in between')
     const second = await readStream('/api/events/stream', { 'last-event-id': first.events.at(-1)!.id }, 1)
     const positions = [...first.events, ...second.events].map(({ data }) => data.position)
-    expect(positions).toEqual(Array.from({ length: positions.length }, (_, n) => positions[0] + n))
+    expect(positions).toEqual(Array.from({ length: positions.length }, (_, n) => positions[0]! + n))
   })
 
   it('names where to go on before anything has happened', async () => {

@@ -12,12 +12,17 @@ beforeAll(async () => {
 })
 afterAll(() => app.stop())
 
+interface Told {
+  data: { message: { content: { text: string } } }
+}
+
 const controls = () => app.sandboxes[0]!.controls
 const receivedTexts = async () =>
-  ((await user.get('/api/events?types=message.received&limit=500')).body.events as any[]).map(
-    (event) => event.data.message.content.text as string,
+  ((await user.get('/api/events?types=message.received&limit=500')).body.events as Told[]).map(
+    (event) => event.data.message.content.text,
   )
-const gapEvents = async () => (await user.get('/api/events?types=gap')).body.events as any[]
+const gapEvents = async () =>
+  (await user.get('/api/events?types=gap')).body.events as { data: { from: string; to: string } }[]
 
 /** The engine stores what comes, but its webhooks are lost: as when it dies before it could repeat them. */
 async function missed(...texts: string[]) {
@@ -86,12 +91,14 @@ it('tells the window that could not be fetched', async () => {
   app.ctx.clock.now = () => new Date()
   const [event] = await gapEvents()
   expect(event).toMatchObject({ phone_number: { id: phone.id }, data: { reason: 'engine_not_answering', fetched: 0 } })
-  expect(Date.parse(event.data.to) - Date.parse(event.data.from)).toBeGreaterThan(600_000)
+  expect(Date.parse(event!.data.to) - Date.parse(event!.data.from)).toBeGreaterThan(600_000)
   expect((await app.db.query('select 1 from gaps')).rowCount).toBe(0)
 })
 
 it('looks back when a socket was opened anew', async () => {
-  await app.db.query(`update phone_numbers set first_connected_at = now() - interval '1 hour' where id = $1`, [phone.id])
+  await app.db.query(`update phone_numbers set first_connected_at = now() - interval '1 hour' where id = $1`, [
+    phone.id,
+  ])
   await missed('lost with the memory of the engine')
   controls().disconnect(phone.engine_name, 408)
   await eventually(async () => (await app.db.query('select 1 from gaps')).rowCount === 1)

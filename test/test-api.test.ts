@@ -45,7 +45,8 @@ function run(args: string[], env: Record<string, string> = {}): Promise<{ code: 
   return new Promise((resolve, reject) => {
     const script = spawn('./test-api.sh', args, { env: { ...process.env, ...env } })
     let output = ''
-    for (const stream of [script.stdout, script.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
+    for (const stream of [script.stdout, script.stderr])
+      stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
     script.on('error', reject)
     script.on('close', (code) => resolve({ code, output }))
   })
@@ -53,8 +54,9 @@ function run(args: string[], env: Record<string, string> = {}): Promise<{ code: 
 
 async function answersWith(server: ChildProcess, url: string): Promise<void> {
   let output = ''
-  for (const stream of [server.stdout!, server.stderr!]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
-  for (const end = Date.now() + 20_000; Date.now() < end; ) {
+  for (const stream of [server.stdout!, server.stderr!])
+    stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  for (const end = Date.now() + 20_000; Date.now() < end;) {
     if (server.exitCode !== null) break
     const answer = await fetch(`${url}/livez`).catch(() => undefined)
     if (answer?.ok) return

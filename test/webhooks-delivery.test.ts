@@ -1,4 +1,5 @@
 import { Webhook } from 'standardwebhooks'
+import type { Response } from 'supertest'
 import { PAUSES_MS } from '../src/webhooks/retry-schedule.js'
 import { type TestApp, type TestUser, startTestApp } from './support/test-app.js'
 import { WebhookSink } from './support/webhook-sink.js'
@@ -33,7 +34,8 @@ const happen = async (text: string, number = phone) => {
   expect(await tell(app.url, number.engine_name, incomingText(number.engine_name, text))).toBe(200)
 }
 const work = () => app.crew.delivery.runAll()
-const texts = () => sink.ofType('message.received').map(({ body }) => (body.data.message as any).content.text as string)
+const texts = () =>
+  sink.ofType('message.received').map(({ body }) => (body.data.message as { content: { text: string } }).content.text)
 const deliveries = async (query = '') =>
   (await user.get(`/api/webhooks/${webhook.id}/deliveries${query}`)).body.deliveries as {
     id: number
@@ -42,7 +44,7 @@ const deliveries = async (query = '') =>
     next_attempt_at: string | null
   }[]
 const shown = async () => (await user.get(`/api/webhooks/${webhook.id}`)).body.webhook
-const events = async (type: string) => (await user.get(`/api/events?types=${type}`)).body.events as any[]
+const events = async (type: string) => (await user.get(`/api/events?types=${type}`)).body.events as unknown[]
 
 describe('the schedule, on a moved clock', () => {
   it('tries twelve times with the pauses of the documentation, never early, then gives up', async () => {
@@ -94,7 +96,11 @@ describe('a receiver that is gone', () => {
     await work()
     expect(await shown()).toMatchObject({ enabled: false, disabled_reason: 'gone', health: 'disabled' })
     await work()
-    const notice = { type: 'webhook.disabled', phone_number: null, data: { reason: 'gone', webhook: { id: webhook.id } } }
+    const notice = {
+      type: 'webhook.disabled',
+      phone_number: null,
+      data: { reason: 'gone', webhook: { id: webhook.id } },
+    }
     expect(await events('webhook.disabled')).toMatchObject([notice])
     expect(other.ofType('webhook.disabled')).toHaveLength(1)
     await other.stop()
@@ -117,7 +123,9 @@ describe('a receiver that is gone', () => {
     clock.by(DAY)
     await work()
     expect(sink.received).toHaveLength(before)
-    expect(new Set((await deliveries('?status=pending')).map(({ next_attempt_at }) => next_attempt_at))).toEqual(new Set([null]))
+    expect(new Set((await deliveries('?status=pending')).map(({ next_attempt_at }) => next_attempt_at))).toEqual(
+      new Set([null]),
+    )
     await happen('while disabled')
     sink.replyAlways(200)
     sink.received.length = 0
@@ -189,8 +197,15 @@ describe('order and fences', () => {
     for (let n = 0; n < 60; n++) await happen(`${n}`, n % 2 ? second : phone)
     await work()
     const of = (number: Seeded) =>
-      sink.received.filter(({ body }) => (body.phone_number as any).id === number.id).map(({ body }) => body.position)
-    for (const number of [phone, second]) expect(of(number)).toEqual(of(number).slice().sort((a, b) => a - b))
+      sink.received
+        .filter(({ body }) => (body.phone_number as { id: number }).id === number.id)
+        .map(({ body }) => body.position)
+    for (const number of [phone, second])
+      expect(of(number)).toEqual(
+        of(number)
+          .slice()
+          .sort((a, b) => a - b),
+      )
     expect(sink.received).toHaveLength(60)
   })
 
@@ -215,7 +230,13 @@ describe('order and fences', () => {
     const [delivery] = await deliveries()
     expect(delivery).toMatchObject({ status: 'delivered', attempt_count: 3 })
     const { attempts } = (await user.get(`/api/deliveries/${delivery!.id}`)).body.delivery
-    expect(attempts.map((one: any) => [one.attempt, one.status_code])).toEqual([[2, 500], [1, 200], [3, 200]].sort())
+    expect(attempts.map((one: { attempt: number; status_code: number }) => [one.attempt, one.status_code])).toEqual(
+      [
+        [2, 500],
+        [1, 200],
+        [3, 200],
+      ].sort(),
+    )
     await replica.close()
   })
 
@@ -243,9 +264,14 @@ describe('self-service', () => {
     await work()
     clock.by(10_000)
     await work()
-    const [{ id }] = (await deliveries('?status=delivered')) as [{ id: number }]
+    const id = (await deliveries('?status=delivered'))[0]!.id
     const { delivery } = (await user.get(`/api/deliveries/${id}`)).body
-    expect(delivery).toMatchObject({ status: 'delivered', attempt_count: 2, url: sink.url, event_type: 'message.received' })
+    expect(delivery).toMatchObject({
+      status: 'delivered',
+      attempt_count: 2,
+      url: sink.url,
+      event_type: 'message.received',
+    })
     expect(delivery.body).toBe(sink.received[0]!.text)
     expect(delivery.attempts).toMatchObject([
       { attempt: 1, status_code: 500, error: 'http_500', response_body: 'boom' },
@@ -263,7 +289,10 @@ describe('self-service', () => {
     sink.replyAlways(500)
     for (let n = 0; n < 3; n++) await happen(`${n}`)
     await work()
-    await app.db.query(`update deliveries set status = 'failed', attempts = 12, attempts_from = 0 where webhook_id = $1`, [webhook.id])
+    await app.db.query(
+      `update deliveries set status = 'failed', attempts = 12, attempts_from = 0 where webhook_id = $1`,
+      [webhook.id],
+    )
     sink.replyAlways(200)
     sink.received.length = 0
     const none = await user.post(`/api/webhooks/${webhook.id}/redeliver`, { event_types: ['gap'] })
@@ -281,7 +310,9 @@ describe('self-service', () => {
     const seen: number[] = []
     let cursor: string | null = ''
     while (cursor !== null) {
-      const page: any = await user.get(`/api/webhooks/${webhook.id}/deliveries?limit=10${cursor && `&cursor=${cursor}`}`)
+      const page: Response = await user.get(
+        `/api/webhooks/${webhook.id}/deliveries?limit=10${cursor && `&cursor=${cursor}`}`,
+      )
       seen.push(...page.body.deliveries.map((one: { id: number }) => one.id))
       cursor = page.body.next_cursor
     }
@@ -303,7 +334,7 @@ describe('self-service', () => {
 
   it("does not show or repeat another user's delivery", async () => {
     await happen('private')
-    const [{ id }] = (await deliveries()) as [{ id: number }]
+    const id = (await deliveries())[0]!.id
     const stranger = await app.createUser()
     expect((await stranger.get(`/api/deliveries/${id}`)).status).toBe(404)
     expect((await stranger.post(`/api/deliveries/${id}/redeliver`)).status).toBe(404)

@@ -45,7 +45,7 @@ describe('a webhook', () => {
     })
     expect(webhook.secret).toMatch(/^whsec_/)
     incoming('one')
-    await eventually(async () => sink.ofType('message.received').length === 1)
+    await eventually(() => Promise.resolve(sink.ofType('message.received').length === 1))
     const [got] = sink.received
     expect(got!.body).toMatchObject({ version: '1', phone_number: { id: phone.id } })
     expect(() => new Webhook(webhook.secret).verify(got!.text, got!.headers as never)).not.toThrow()
@@ -63,7 +63,7 @@ describe('a webhook', () => {
     const webhook = await create({ event_types: ['message.sent_from_phone'] })
     incoming('not wanted')
     app.sandboxOf(phone.engine_name).controls.typed(phone.engine_name, { chat: '628000000009', text: 'wanted' })
-    await eventually(async () => sink.received.length > 0)
+    await eventually(() => Promise.resolve(sink.received.length > 0))
     expect(sink.received.map(({ body }) => body.type)).toEqual(['message.sent_from_phone'])
     await remove(webhook.id)
   })
@@ -73,7 +73,7 @@ describe('a webhook', () => {
     expect(webhook.header_names).toEqual(['Authorization', 'X-Team'])
     expect(JSON.stringify(webhook)).not.toContain('very-private')
     incoming('with headers')
-    await eventually(async () => sink.received.length === 1)
+    await eventually(() => Promise.resolve(sink.received.length === 1))
     expect(sink.received[0]!.headers).toMatchObject({ authorization: 'Bearer very-private', 'x-team': 'sales' })
 
     const changed = await user.patch(`/api/webhooks/${webhook.id}`, { headers: { 'x-team': null, 'X-New': '1' } })
@@ -89,13 +89,16 @@ describe('a webhook', () => {
     const hours = (Date.parse(rotated.body.webhook.previous_secret_until) - Date.now()) / 3_600_000
     expect(Math.round(hours)).toBe(24)
     incoming('twice signed')
-    await eventually(async () => sink.received.length === 1)
+    await eventually(() => Promise.resolve(sink.received.length === 1))
     const { text, headers } = sink.received[0]!
-    for (const secret of [webhook.secret, fresh]) expect(() => new Webhook(secret).verify(text, headers as never)).not.toThrow()
+    for (const secret of [webhook.secret, fresh])
+      expect(() => new Webhook(secret).verify(text, headers as never)).not.toThrow()
 
-    await app.db.query(`update webhooks set previous_secret_until = now() - interval '1 second' where id = $1`, [webhook.id])
+    await app.db.query(`update webhooks set previous_secret_until = now() - interval '1 second' where id = $1`, [
+      webhook.id,
+    ])
     incoming('signed once')
-    await eventually(async () => sink.received.length === 2)
+    await eventually(() => Promise.resolve(sink.received.length === 2))
     const late = sink.received[1]!
     expect(() => new Webhook(fresh).verify(late.text, late.headers as never)).not.toThrow()
     expect(() => new Webhook(webhook.secret).verify(late.text, late.headers as never)).toThrow()
@@ -133,7 +136,7 @@ describe('a webhook', () => {
     const webhook = await create()
     sink.replyAlways(500)
     incoming('held')
-    await eventually(async () => sink.received.length === 1)
+    await eventually(() => Promise.resolve(sink.received.length === 1))
     const off = await user.patch(`/api/webhooks/${webhook.id}`, { enabled: false })
     expect(off.body.webhook).toMatchObject({ enabled: false, disabled_reason: 'user', health: 'disabled' })
     const { deliveries } = (await user.get(`/api/webhooks/${webhook.id}/deliveries`)).body
@@ -148,7 +151,7 @@ describe('a webhook', () => {
     app.ctx.clock.now = () => new Date(Date.now() + 3_600_000)
     await app.crew.delivery.runAll()
     app.ctx.clock.now = () => new Date()
-    await eventually(async () => sink.received.length === 2)
+    await eventually(() => Promise.resolve(sink.received.length === 2))
     expect(sink.received[1]!.headers['webhook-id']).toBe(sink.received[0]!.headers['webhook-id'])
     await remove(webhook.id)
   })

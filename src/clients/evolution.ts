@@ -159,6 +159,11 @@ export class EvolutionClient {
     return this.call('GET', '/', undefined, undefined, timeoutMs)
   }
 
+  /** Version 2.4 must be activated; older ones do not know the route. */
+  licence(timeoutMs = 5_000) {
+    return this.call('GET', '/license/status', undefined, undefined, timeoutMs)
+  }
+
   /** As connectionState, over the cheap client: thousands of numbers are looked at all the time. */
   async probe(engineName: string): Promise<EngineAnswer> {
     try {

@@ -20,7 +20,9 @@ const List = z.object({
 })
 
 const RangeBody = z.object({
-  status: z.enum(['failed', 'delivered', 'pending', 'missing'], 'must be failed, delivered, pending or missing').default('failed'),
+  status: z
+    .enum(['failed', 'delivered', 'pending', 'missing'], 'must be failed, delivered, pending or missing')
+    .default('failed'),
   from: Moment.optional(),
   to: Moment.optional(),
   event_types: textList(z.string().max(100)).optional(),

@@ -15,7 +15,14 @@ export function parse<Schema extends z.ZodType>(schema: Schema, input: unknown):
 }
 
 export const detailsOf = (err: z.ZodError) =>
-  err.issues.map((issue) => ({ path: issue.path.join('.'), message: issue.message }))
+  err.issues.map((issue) => ({ path: issue.path.join('.'), message: wordsOf(issue.message) }))
+
+/** zod's own words for a wrong type, made plain. */
+function wordsOf(message: string): string {
+  const [, expected, received] = /^Invalid input: expected (\w+), received (\w+)$/.exec(message) ?? []
+  if (!expected) return message
+  return received === 'undefined' ? 'is missing' : `must be ${/^[aeiou]/.test(expected) ? 'an' : 'a'} ${expected}`
+}
 
 const sentence = ({ path, message }: { path: string; message: string }) => `${path || 'body'}: ${message}.`
 

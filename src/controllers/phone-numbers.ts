@@ -1,9 +1,8 @@
 import type { Request, Response } from 'express'
 import { z } from 'zod'
-import type { PhoneNumber } from '../db/phone-numbers.js'
-import type { PhoneNumberService } from '../services/phone-numbers.js'
-import { isRestricted } from '../services/acknowledgements.js'
+import type { Context } from '../context.js'
 import { Id, Page, nextCursor, parse } from './parse.js'
+import { presentNumber, presentQr, reasonOf, sendPicture, wantsPicture } from './present-number.js'
 
 /** Multipart and urlencoded bodies know only text. */
 const Metadata = z.preprocess(
@@ -12,73 +11,106 @@ const Metadata = z.preprocess(
     error: 'may be 4,000 characters of JSON at most',
   }),
 )
+const DisplayName = z.string().trim().min(1, 'must not be empty').max(100)
+const Flag = z.union([z.boolean(), z.stringbool()])
+const Url = z.string().trim().max(2048)
 
 const CreateBody = z.object({
-  display_name: z.string().trim().min(1, 'must not be empty').max(100),
-  webhook_url: z.string().trim().max(2048).optional(),
+  display_name: DisplayName,
+  webhook_url: Url.optional(),
   metadata: Metadata.default({}),
-  receive_groups: z.union([z.boolean(), z.stringbool()]).default(false),
+  receive_groups: Flag.default(false),
 })
 
-const Wait = z.object({ wait: z.coerce.number().min(0).max(60).default(5) })
+const UpdateBody = z
+  .object({
+    display_name: DisplayName,
+    webhook_url: Url.nullable().transform((url) => (url === '' ? null : url)),
+    metadata: Metadata,
+    receive_groups: Flag,
+    send_gap_seconds: z.coerce.number('must be a number of seconds').min(0).max(3600).nullable(),
+  })
+  .partial()
+  .refine((body) => Object.keys(body).length > 0, { error: 'must name at least one field to change' })
 
-export function phoneNumberController(service: PhoneNumberService) {
+const PairingBody = z.object({
+  phone_number: z.union([z.string(), z.number()], 'is needed: the number of the phone to link').transform(String),
+})
+const Wait = z.object({ wait: z.coerce.number().min(0).max(60).default(5) })
+const PairingWait = z.object({ wait: z.coerce.number().min(0).max(60).default(15) })
+
+type Services = Pick<Context, 'phoneNumbers' | 'numberConnections' | 'numberSettings' | 'numberReports'>
+
+export function phoneNumberController(services: Services) {
+  const { phoneNumbers, numberConnections, numberSettings, numberReports } = services
   return {
     create: async (req: Request, res: Response) => {
-      const { phone, webhook_secret } = await service.create(req.user, parse(CreateBody, req.body))
+      const { phone, webhook_secret } = await phoneNumbers.create(req.user, parse(CreateBody, req.body))
       const secret = webhook_secret === undefined ? {} : { webhook_secret }
-      res.status(201).json({ success: true, phone_number: { ...present(phone), ...presentQr(phone), ...secret } })
+      res.status(201).json({ success: true, phone_number: { ...presentNumber(phone), ...presentQr(phone), ...secret } })
     },
 
     list: async (req: Request, res: Response) => {
       const { limit, cursor } = parse(Page, req.query)
-      const phones = await service.list(req.user, { before: cursor, limit })
-      res.json({ success: true, phone_numbers: phones.map(present), next_cursor: nextCursor(phones, limit) })
+      const phones = await phoneNumbers.list(req.user, { before: cursor, limit })
+      res.json({ success: true, phone_numbers: phones.map(presentNumber), next_cursor: nextCursor(phones, limit) })
     },
 
     status: async (req: Request, res: Response) => {
-      const phone = await service.get(req.user, parse(Id, req.params).id)
-      res.json({ success: true, phone_number: present(phone) })
+      const { phone, extra } = await numberReports.status(req.user, parse(Id, req.params).id)
+      res.json({ success: true, phone_number: { ...presentNumber(phone), ...extra } })
     },
 
-    qr: async (req: Request, res: Response) => {
-      const phone = await service.qr(req.user, parse(Id, req.params).id, parse(Wait, req.query).wait)
-      const { id, status, status_reason } = phone
-      res.json({ success: true, phone_number: { id, status, status_reason, ...presentQr(phone) } })
+    history: async (req: Request, res: Response) => {
+      const { limit, cursor } = parse(Page, req.query)
+      const rows = await numberReports.history(req.user, parse(Id, req.params).id, { before: cursor, limit })
+      const history = rows.map(({ status, reason, changed_at }) => ({ status, reason, changed_at }))
+      res.json({ success: true, history, next_cursor: nextCursor(rows, limit) })
+    },
+
+    update: async (req: Request, res: Response) => {
+      const { id } = parse(Id, req.params)
+      const { phone, webhook_secret } = await numberSettings.update(req.user, id, parse(UpdateBody, req.body))
+      const secret = webhook_secret === undefined ? {} : { webhook_secret }
+      res.json({ success: true, phone_number: { ...presentNumber(phone), ...secret } })
+    },
+
+    pairingCode: async (req: Request, res: Response) => {
+      const { phone_number } = parse(PairingBody, req.body)
+      const { wait } = parse(PairingWait, req.query)
+      const phone = await numberConnections.pairingCode(req.user, parse(Id, req.params).id, phone_number, wait)
+      const { id, status, pairing_number, qr_expires_at } = phone
+      const code = { pairing_code: phone.pairing_code, pairing_number, expires_at: qr_expires_at }
+      res.json({ success: true, phone_number: { id, status, ...code } })
+    },
+
+    reconnect: async (req: Request, res: Response) => {
+      const phone = await numberConnections.reconnect(req.user, parse(Id, req.params).id)
+      res.json({ success: true, phone_number: { ...presentNumber(phone), ...presentQr(phone) } })
+    },
+
+    restart: async (req: Request, res: Response) => {
+      const phone = await numberConnections.restart(req.user, parse(Id, req.params).id)
+      res.json({ success: true, phone_number: presentNumber(phone) })
+    },
+
+    logout: async (req: Request, res: Response) => {
+      const phone = await numberConnections.logout(req.user, parse(Id, req.params).id)
+      res.json({ success: true, phone_number: presentNumber(phone) })
     },
 
     delete: async (req: Request, res: Response) => {
-      await service.delete(req.user, parse(Id, req.params).id)
+      await phoneNumbers.delete(req.user, parse(Id, req.params).id)
       res.json({ success: true, message: 'Phone number deleted' })
     },
-  }
-}
 
-function present(phone: PhoneNumber) {
-  return {
-    id: phone.id,
-    instance_name: phone.instance_name,
-    token: phone.token,
-    display_name: phone.display_name,
-    phone_number: phone.phone_number,
-    status: phone.status,
-    status_reason: phone.status_reason,
-    status_changed_at: phone.status_changed_at,
-    restriction: isRestricted(phone) ? phone.restriction : null,
-    ack_ratio_1h: phone.ack_ratio_1h,
-    webhook_url: phone.webhook_url,
-    metadata: phone.metadata,
-    receive_groups: phone.receive_groups,
-    first_connected_at: phone.first_connected_at,
-    last_event_at: phone.last_event_at,
-    created_at: phone.created_at,
+    qr: async (req: Request, res: Response) => {
+      const phone = await numberConnections.qr(req.user, parse(Id, req.params).id, parse(Wait, req.query).wait)
+      if (wantsPicture(req)) return void sendPicture(res, phone)
+      const { id, status, status_reason } = phone
+      res.json({ success: true, phone_number: { id, status, status_reason, ...presentQr(phone), ...reasonOf(phone) } })
+    },
   }
-}
-
-/** A code that has expired is not shown: whoever scans it is only told that it is invalid. */
-function presentQr(phone: PhoneNumber) {
-  const fresh = phone.qr_expires_at !== null && phone.qr_expires_at.getTime() > Date.now()
-  return { qr_code: fresh ? phone.qr_code : null, qr_expires_at: fresh ? phone.qr_expires_at : null }
 }
 
 function parseJson(text: string): unknown {

@@ -10,7 +10,9 @@ import { textList } from './text-list.js'
 const Flag = z.union([z.boolean(), z.stringbool()])
 const Fields = {
   description: z.string().trim().max(200).nullable().optional(),
-  event_types: textList(z.string().max(100)).pipe(z.array(z.string()).min(1, 'must name an event type').max(50)).optional(),
+  event_types: textList(z.string().max(100))
+    .pipe(z.array(z.string()).min(1, 'must name an event type').max(50))
+    .optional(),
   headers: z
     .record(z.string().max(100), z.string().max(4_096).nullable(), 'must be an object of header names and texts')
     .optional(),

@@ -2,9 +2,10 @@ import type { Queryable } from './database.js'
 
 /** A number the reconciler is to look at, with what it must know to do so. */
 export interface Due {
-  phone_number_id: number
+  id: number
   server_instance: string
-  engine_name: string
+  instance_name: string
+  engine_generation: number
   receive_groups: boolean
   status: string
   status_reason: string | null
@@ -17,6 +18,8 @@ export interface Due {
   may_restart: boolean
   settings_at: Date | null
   applied: string | null
+  /** Its sends fail as if it were not connected. */
+  sends_fail: boolean
 }
 
 export async function insert(tx: Queryable, phoneNumberId: number): Promise<void> {
@@ -34,10 +37,12 @@ export async function claimDue(db: Queryable, limit: number, leaseSeconds: numbe
         order by check_at limit $1 for update skip locked)
      update connection_checks c
         set check_at = coalesce($3, now()) + make_interval(secs => $2)
-       from due, phone_numbers p, servers s
+       from due, phone_numbers p, servers s, lanes l
       where c.phone_number_id = due.phone_number_id and p.id = c.phone_number_id and s.name = p.server_instance
-     returning c.phone_number_id, p.server_instance, engine_name(p.instance_name, p.engine_generation) as engine_name,
-               p.receive_groups, p.status, p.status_reason, p.reconnecting_since is not null as reconnecting,
+        and l.phone_number_id = p.id
+     returning p.id, p.server_instance, p.instance_name, p.engine_generation, p.receive_groups,
+               l.blocked_since is not null and l.blocked_reason = 'number_disconnected' and l.failures > 0 as sends_fail,
+               p.status, p.status_reason, p.reconnecting_since is not null as reconnecting,
                p.last_event_at, p.last_received_at, c.problem, c.missing, c.restarts,
                coalesce(c.restart_at <= coalesce($3, now()), true) as may_restart, c.settings_at, c.applied,
                p.deleted_at is null and p.parked_at is null and s.healthy is not false and s.state <> 'disabled'
@@ -97,6 +102,13 @@ export async function begin(tx: Queryable, phoneNumberId: number, applied: strin
       where phone_number_id = $1`,
     [phoneNumberId, applied],
   )
+}
+
+export async function noteApplied(db: Queryable, phoneNumberId: number, applied: string): Promise<void> {
+  await db.query('update connection_checks set applied = $2, settings_at = now() where phone_number_id = $1', [
+    phoneNumberId,
+    applied,
+  ])
 }
 
 /** To be looked at in the next round. */

@@ -7,10 +7,17 @@ export interface Removal {
   url: string
 }
 
-export async function insert(tx: Queryable, engineName: string, serverInstance: string): Promise<void> {
+/** `watchSeconds`: how long the instance may still come into being although nobody sees it yet. */
+export async function insert(
+  tx: Queryable,
+  engineName: string,
+  serverInstance: string,
+  watchSeconds: number | null = null,
+): Promise<void> {
   await tx.query(
-    `insert into instance_removals (engine_name, server_instance) values ($1, $2) on conflict (engine_name) do nothing`,
-    [engineName, serverInstance],
+    `insert into instance_removals (engine_name, server_instance, watch_until)
+     values ($1, $2, now() + make_interval(secs => $3)) on conflict (engine_name) do nothing`,
+    [engineName, serverInstance, watchSeconds],
   )
 }
 
@@ -35,6 +42,16 @@ export async function postpone(db: Queryable, engineName: string, seconds: numbe
   ])
 }
 
-export async function remove(db: Queryable, engineName: string): Promise<void> {
-  await db.query('delete from instance_removals where engine_name = $1', [engineName])
+/** The engine does not know it (any more). False when it must be looked for again. */
+export async function remove(db: Queryable, engineName: string): Promise<boolean> {
+  const { rowCount } = await db.query(
+    'delete from instance_removals where engine_name = $1 and coalesce(watch_until < now(), true)',
+    [engineName],
+  )
+  return rowCount === 1
+}
+
+/** A server that is given up: nothing on it can be removed any more. */
+export async function forgetServer(tx: Queryable, serverInstance: string): Promise<void> {
+  await tx.query('delete from instance_removals where server_instance = $1', [serverInstance])
 }

@@ -136,9 +136,16 @@ export async function unblock(tx: Queryable, phoneNumberIds: number[]): Promise<
 }
 
 /** Frees the lanes that held messages of dead processes. */
-export async function releaseAbandoned(tx: Queryable, messageIds: number[]): Promise<void> {
-  if (messageIds.length === 0) return
-  await tx.query('update lanes set in_flight = null, due_at = now() where in_flight = any($1::bigint[])', [messageIds])
+export async function releaseAbandoned(
+  tx: Queryable,
+  messages: { id: number; phone_number_id: number }[],
+): Promise<void> {
+  if (messages.length === 0) return
+  await tx.query(
+    `update lanes set in_flight = null, due_at = now()
+      where phone_number_id = any($1::bigint[]) and in_flight = any($2::bigint[])`,
+    [messages.map((m) => m.phone_number_id), messages.map((m) => m.id)],
+  )
 }
 
 export async function close(tx: Queryable, phoneNumberId: number): Promise<void> {

@@ -80,6 +80,9 @@ const names = [
 ]
 const columns = names.join(', ')
 
+/** The same, of a table that goes by another name in the statement. */
+export const columnsOf = (alias: string) => names.map((name) => `${alias}.${name}`).join(', ')
+
 /** Stores the number together with its empty lane and its place among the connections to look after. */
 export async function insert(tx: Queryable, phone: NewPhoneNumber): Promise<PhoneNumber> {
   const { rows } = await tx.query<PhoneNumber>(
@@ -157,6 +160,19 @@ export async function countByStatus(db: Queryable, userId: number): Promise<Reco
   return Object.fromEntries(rows.map((row) => [row.status, row.count]))
 }
 
+export async function update(
+  tx: Queryable,
+  id: number,
+  change: Pick<PhoneNumber, 'display_name' | 'metadata' | 'receive_groups'>,
+): Promise<void> {
+  await tx.query('update phone_numbers set display_name = $2, metadata = $3, receive_groups = $4 where id = $1', [
+    id,
+    change.display_name,
+    change.metadata,
+    change.receive_groups,
+  ])
+}
+
 /** Deletes softly: statistics stay, the limit is free again, nothing may enter the lane any more. */
 export async function markDeleted(tx: Queryable, id: number): Promise<void> {
   await tx.query('update phone_numbers set deleted_at = now(), qr_code = null, webhook_url = null where id = $1', [id])
@@ -171,7 +187,7 @@ export async function remove(tx: Queryable, id: number): Promise<void> {
 export async function lockByInstances(tx: Queryable, instanceNames: string[]): Promise<(PhoneNumber & Zone)[]> {
   if (instanceNames.length === 0) return []
   const { rows } = await tx.query<PhoneNumber & Zone>(
-    `select ${names.map((name) => `p.${name}`).join(', ')}, u.time_zone
+    `select ${columnsOf('p')}, u.time_zone
        from phone_numbers p join users u on u.id = p.user_id
       where p.instance_name = any($1::text[]) and p.deleted_at is null
       order by p.id for no key update of p`,
@@ -182,7 +198,7 @@ export async function lockByInstances(tx: Queryable, instanceNames: string[]): P
 
 export async function lock(tx: Queryable, id: number): Promise<(PhoneNumber & Zone) | undefined> {
   const { rows } = await tx.query<PhoneNumber & Zone>(
-    `select ${names.map((name) => `p.${name}`).join(', ')}, u.time_zone
+    `select ${columnsOf('p')}, u.time_zone
        from phone_numbers p join users u on u.id = p.user_id
       where p.id = $1 and p.deleted_at is null
         for no key update of p`,
@@ -195,19 +211,31 @@ export interface Zone {
   time_zone: string
 }
 
-/** Of what each number sent in the last hour (and long enough ago to be acknowledged), the share that was delivered. */
-export async function measureAcks(db: Queryable, settledSeconds: number, now?: Date) {
-  const { rows } = await db.query<{ id: number; ratio: number; sample: number }>(
-    `select p.id, m.ratio, m.sample
+export interface AckRatio {
+  id: number
+  /** Null: nothing was sent. */
+  ratio: number | null
+  sample: number
+  ack_ratio_1h: number | null
+  degraded_since: Date | null
+}
+
+/**
+ * Of what each number sent in the last hour (and long enough ago to be acknowledged), the share that was delivered,
+ * beside what was written of it before.
+ */
+export async function measureAcks(db: Queryable, settledSeconds: number, now?: Date): Promise<AckRatio[]> {
+  const { rows } = await db.query<AckRatio>(
+    `select p.id, m.ratio, m.sample, p.ack_ratio_1h, p.degraded_since
        from phone_numbers p
       cross join lateral (
         select count(*) as sample,
-               count(*) filter (where status in ('delivered', 'read'))::double precision / greatest(count(*), 1) as ratio
+               count(*) filter (where status in ('delivered', 'read'))::double precision / nullif(count(*), 0) as ratio
           from messages
          where phone_number_id = p.id and direction = 'outgoing' and source = 'api' and recipient not like '%@g.us'
            and sent_at between coalesce($2, now()) - interval '1 hour' - make_interval(secs => $1)
                            and coalesce($2, now()) - make_interval(secs => $1)) m
-      where p.deleted_at is null and p.status = 'connected' and m.sample > 0`,
+      where p.deleted_at is null and p.status = 'connected' and (m.sample > 0 or p.ack_ratio_1h is not null)`,
     [settledSeconds, now ?? null],
   )
   return rows
@@ -216,7 +244,7 @@ export async function measureAcks(db: Queryable, settledSeconds: number, now?: D
 export async function saveAckRatio(
   tx: Queryable,
   id: number,
-  ratio: number,
+  ratio: number | null,
   degradedSince: Date | null,
 ): Promise<void> {
   await tx.query('update phone_numbers set ack_ratio_1h = $2, degraded_since = $3 where id = $1', [
@@ -229,7 +257,8 @@ export async function saveAckRatio(
 /** Refusals of new contacts in a row, after this one. */
 export async function countRefusal(tx: Queryable, id: number, refused: boolean): Promise<number> {
   const { rows } = await tx.query<{ refusals: number }>(
-    'update phone_numbers set refusals = case when $2 then refusals + 1 else 0 end where id = $1 returning refusals',
+    `update phone_numbers set refusals = case when $2 then refusals + 1 else 0 end
+      where id = $1 and ($2 or refusals > 0) returning refusals`,
     [id, refused],
   )
   return rows[0]?.refusals ?? 0

@@ -17,6 +17,7 @@ export interface Server {
   version: string | null
   client_name: string | null
   duplicate_of: string | null
+  shares_with: string | null
   licence: string | null
   version_at: Date | null
   compared_at: Date | null
@@ -26,7 +27,7 @@ export interface Server {
 
 const columns = [
   'name, url, listed, source, state, healthy, problem, problem_code, checked_at, down_since, capacity, memory_mb',
-  'version, client_name, duplicate_of, licence, version_at, compared_at, foreign_instances, created_at',
+  'version, client_name, duplicate_of, shares_with, licence, version_at, compared_at, foreign_instances, created_at',
 ].join(', ')
 const PLACEMENT_LOCK = 7_221_502
 
@@ -38,7 +39,7 @@ const capacity = (memory: string) =>
 const placed = `(select count(*) from phone_numbers p
                   where p.server_instance = s.name and p.deleted_at is null and p.parked_at is null)`
 const takesNumbers = `s.listed and s.state = 'active' and s.healthy is not false and s.duplicate_of is null
-                      and s.removed_at is null`
+                      and s.shares_with is null and s.removed_at is null`
 
 /** Makes the table follow the setting: new ones are added, moved ones get their address, missing ones no new numbers. */
 export async function seed(db: Queryable, servers: { name: string; url: string }[]): Promise<void> {
@@ -141,7 +142,8 @@ export async function recordHealth(
   await db.query(
     `update servers
         set healthy = $2, problem_code = $3, problem = $4, checked_at = now(),
-            down_since = case when $2 then null else coalesce(down_since, now()) end
+            down_since = case when $2 then null else coalesce(down_since, now()) end,
+            version_at = case when $2 and healthy is false then null else version_at end
       where name = $1`,
     [name, problem === null, problem?.code ?? null, problem?.message ?? null],
   )
@@ -158,25 +160,28 @@ export async function recordVersion(
   )
 }
 
-/** Flags servers that share a client name, so that both stop getting numbers; clears the flag of the others. */
-export async function flagDuplicates(db: Queryable, alsoSeenOn: Record<string, string> = {}): Promise<void> {
+/** Flags servers that share a client name, so that neither gets another number; clears the flag of the others. */
+export async function flagDuplicates(db: Queryable): Promise<void> {
   await db.query(
     `update servers s set duplicate_of = d.other
-       from (select a.name,
-                    coalesce((select min(b.name) from servers b
-                               where b.name <> a.name and b.client_name = a.client_name and b.removed_at is null
-                                 and b.url <> a.url), $1::jsonb ->> a.name) as other
+       from (select a.name, (select min(b.name) from servers b
+                              where b.name <> a.name and b.client_name = a.client_name and b.removed_at is null
+                                and b.url <> a.url) as other
                from servers a where a.removed_at is null) d
       where d.name = s.name and s.duplicate_of is distinct from d.other`,
-    [JSON.stringify(alsoSeenOn)],
   )
 }
 
-export async function recordComparison(db: Queryable, name: string, foreignInstances: number): Promise<void> {
-  await db.query('update servers set compared_at = now(), foreign_instances = $2 where name = $1', [
-    name,
-    foreignInstances,
-  ])
+/** What a look at the server's instances has shown: others' ones, and ours that belong on another server. */
+export async function recordComparison(
+  db: Queryable,
+  name: string,
+  found: { foreign_instances: number; shares_with: string | null },
+): Promise<void> {
+  await db.query(
+    'update servers set compared_at = now(), foreign_instances = $2, shares_with = $3 where name = $1',
+    [name, found.foreign_instances, found.shares_with],
+  )
 }
 
 /** Adds a server, or brings one back that was removed. False when the name is taken. */

@@ -13,7 +13,7 @@ export interface User {
   plan_type: string
   max_phone_numbers: number
   max_messages_per_day: number
-  status: 'active' | 'suspended'
+  status: 'active' | 'suspended' | 'expired'
   time_zone: string
   /** A change that waits for midnight. */
   next_time_zone: string | null

@@ -12,13 +12,24 @@ declare module 'express-serve-static-core' {
   }
 }
 
-/** Accepts `x-api-key: wsk_…`, `Authorization: Bearer wsk_…` and `Authorization: Bearer <access token>`. */
-export function authenticate(authenticator: Authenticator): RequestHandler {
-  return async (req, _res, next) => {
+/**
+ * Accepts `x-api-key: wsk_…`, `Authorization: Bearer wsk_…` and `Authorization: Bearer <access token>`. `limitRefused`
+ * counts who was refused: good keys behind the same address are not touched by it.
+ */
+export function authenticate(authenticator: Authenticator, limitRefused: RequestHandler): RequestHandler {
+  return (req, res, next) => {
     const bearer = /^Bearer +(\S+)$/i.exec(req.get('authorization') ?? '')?.[1]
-    req.access = await authenticator.authenticate({ api_key: req.get('x-api-key')?.trim(), bearer })
-    req.user = req.access.user
-    next()
+    authenticator.authenticate({ api_key: req.get('x-api-key')?.trim(), bearer }).then(
+      (access) => {
+        req.access = access
+        req.user = access.user
+        next()
+      },
+      (err: unknown) => {
+        if (!(err instanceof AppError) || err.code !== 'unauthorized') return next(err)
+        return limitRefused(req, res, (tooMany?: unknown) => next(tooMany ?? err))
+      },
+    )
   }
 }
 

@@ -1,11 +1,11 @@
-import type { ErrorRequestHandler } from 'express'
+import type { ErrorRequestHandler, Request, Response } from 'express'
 import { AppError, invalidRequest, unavailable } from '../errors.js'
 import type { Logger } from '../logger.js'
 
 /** Turns every error into the one shape of an error answer; what was not foreseen is logged and told as 500. */
 export function handleErrors(log: Logger, isOutage: (err: unknown) => boolean): ErrorRequestHandler {
-  return (err: unknown, req, res, next) => {
-    if (res.headersSent) return next(err)
+  return (err: unknown, req, res, _next) => {
+    if (res.headersSent) return breakOff(err, req, res, log)
     const error = asAppError(err, isOutage)
     if (error.status >= 500)
       log[error.code === 'internal_error' ? 'error' : 'warn']({ err, request_id: req.id }, error.message)
@@ -16,6 +16,13 @@ export function handleErrors(log: Logger, isOutage: (err: unknown) => boolean): 
       .status(error.status)
       .json({ success: false, error: { code, message, details: options.details, request_id: req.id } })
   }
+}
+
+/** Half an answer cannot become an error any more: the caller learns it from the broken connection. */
+function breakOff(err: unknown, req: Request, res: Response, log: Logger) {
+  const left = err instanceof Error && 'code' in err && err.code === 'ERR_STREAM_PREMATURE_CLOSE'
+  if (!left) log.error({ err, request_id: req.id }, 'an answer could not be finished')
+  res.destroy()
 }
 
 function asAppError(err: unknown, isOutage: (err: unknown) => boolean): AppError {

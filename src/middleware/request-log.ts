@@ -2,6 +2,12 @@ import type { Request, RequestHandler } from 'express'
 import type { Logger } from '../logger.js'
 import type { RequestLog } from '../services/request-log.js'
 
+declare module 'express-serve-static-core' {
+  interface Request {
+    mount?: string
+  }
+}
+
 /** One line and one row per request, both with the route's pattern instead of its path. */
 export function requestLog(log: Logger, rows: RequestLog): RequestHandler {
   return (req, res, next) => {
@@ -24,7 +30,18 @@ export function requestLog(log: Logger, rows: RequestLog): RequestHandler {
   }
 }
 
+/** Remembers under which prefix a router stands: Express forgets it when an error leaves the router. */
+export function rememberMount(): RequestHandler {
+  return (req, _res, next) => {
+    req.mount = req.baseUrl
+    next()
+  }
+}
+
+/** A request that was turned away before its route was found is only known by its prefix. */
 function patternOf(req: Request): string {
   const route = req.route as { path?: unknown } | undefined
-  return typeof route?.path === 'string' ? `${req.baseUrl}${route.path}`.replace(/(?<=.)\/$/, '') : 'unmatched'
+  const path = typeof route?.path === 'string' ? route.path : undefined
+  if (path === undefined) return req.mount ? `${req.mount}/*` : 'unmatched'
+  return `${req.mount ?? req.baseUrl}${path}`.replace(/(?<=.)\/$/, '')
 }

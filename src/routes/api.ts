@@ -6,6 +6,7 @@ import { bulkController } from '../controllers/bulk.js'
 import { contactController } from '../controllers/contacts.js'
 import { deliveryController } from '../controllers/deliveries.js'
 import { eventController } from '../controllers/events.js'
+import { linkController } from '../controllers/link.js'
 import { messageController } from '../controllers/messages.js'
 import { phoneNumberController } from '../controllers/phone-numbers.js'
 import { queueController } from '../controllers/queue.js'
@@ -17,13 +18,17 @@ import { authenticate, requireScope } from '../middleware/authenticate.js'
 import { parseBody } from '../middleware/parse-body.js'
 import { limitByAddress, limitByKey, limitByUser } from '../middleware/rate-limit.js'
 
+/** A wrong key is no guess at a password: it costs us less, and a program with an old key repeats it. */
+const REFUSED_PER_LOGIN = 10
+
 /** The public API: everything a user can do. What stands above `authenticate` needs no key. */
 export function apiRoutes(ctx: Context): Router {
   const { rate_limits, media } = ctx.config
   const apiKeys = apiKeyController(ctx.apiKeys)
   const auth = authController(ctx.users, ctx.profiles)
   const users = userController({ profiles: ctx.profiles, exporting: ctx.userExport, deletion: ctx.userDeletion })
-  const phoneNumbers = phoneNumberController(ctx.phoneNumbers)
+  const link = linkController(ctx.linkPages, { brand: ctx.config.brand_name })
+  const phoneNumbers = phoneNumberController(ctx)
   const messages = messageController({ messages: ctx.messages, reactions: ctx.reactions, files: ctx.messageMedia })
   const bulk = bulkController(ctx.bulk)
   const queue = queueController(ctx.queue)
@@ -36,13 +41,14 @@ export function apiRoutes(ctx: Context): Router {
   const body = parseBody()
   const bodyWithFile = parseBody({ max_file_bytes: media.max_bytes })
   const limitAuth = limitByAddress('auth', rate_limits.auth_per_minute, ctx.redis)
+  const limitRefused = limitByAddress('refused', rate_limits.auth_per_minute * REFUSED_PER_LOGIN, ctx.redis)
 
   return Router()
     .post('/auth/register', limitAuth, body, auth.register)
     .post('/auth/login', limitAuth, body, auth.logIn)
     .post('/auth/reset-password', limitAuth, body, auth.resetPassword)
 
-    .use(authenticate(ctx.authenticator))
+    .use(authenticate(ctx.authenticator, limitRefused))
     .use(limitByUser('api', rate_limits.per_minute, ctx.redis))
     .use(limitByKey('key', ctx.redis))
 
@@ -62,7 +68,16 @@ export function apiRoutes(ctx: Context): Router {
 
     .post('/phone-numbers/create', requireScope('numbers'), body, phoneNumbers.create)
     .get('/phone-numbers', requireScope('read'), phoneNumbers.list)
+    .patch('/phone-numbers/:id', requireScope('numbers'), body, phoneNumbers.update)
     .get('/phone-numbers/:id/qr', requireScope('numbers'), phoneNumbers.qr)
+    .get('/phone-numbers/:id/qr.png', requireScope('numbers'), phoneNumbers.qr)
+    .post('/phone-numbers/:id/pairing-code', requireScope('numbers'), body, phoneNumbers.pairingCode)
+    .post('/phone-numbers/:id/reconnect', requireScope('numbers'), phoneNumbers.reconnect)
+    .post('/phone-numbers/:id/restart', requireScope('numbers'), phoneNumbers.restart)
+    .post('/phone-numbers/:id/logout', requireScope('numbers'), phoneNumbers.logout)
+    .post('/phone-numbers/:id/link', requireScope('numbers'), body, link.create)
+    .delete('/phone-numbers/:id/link', requireScope('numbers'), link.revoke)
+    .get('/phone-numbers/:id/history', requireScope('read'), phoneNumbers.history)
     .get('/phone-numbers/:id/status', requireScope('read'), phoneNumbers.status)
     .delete('/phone-numbers/:id', requireScope('numbers'), phoneNumbers.delete)
 

@@ -5,7 +5,7 @@ import * as lanes from '../db/lanes.js'
 import * as messages from '../db/messages.js'
 import type { Changed } from '../db/messages.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
-import type { PhoneNumber } from '../db/phone-numbers.js'
+import type { AckRatio, PhoneNumber } from '../db/phone-numbers.js'
 import { statusEvent } from './message-view.js'
 import { publicEvent } from './public-events.js'
 
@@ -44,22 +44,32 @@ export class Acknowledgements {
 
   /** Renews `ack_ratio_1h` of the numbers that have sent, and says so when one falls or recovers. */
   async measure(now?: Date): Promise<void> {
-    for (const { id, ratio, sample } of await phoneNumbers.measureAcks(this.db, SILENCE_SECONDS, now))
-      await this.record(id, ratio, sample)
+    for (const measured of await phoneNumbers.measureAcks(this.db, SILENCE_SECONDS, now)) {
+      const { ratio, ack_ratio_1h } = measured
+      if (ratio !== ack_ratio_1h || falls(measured) || recovers(measured)) await this.record(measured)
+    }
   }
 
-  private async record(id: number, ratio: number, sample: number): Promise<void> {
+  private async record({ id, ratio, sample }: AckRatio): Promise<void> {
     await this.db.transaction(async (tx) => {
       const phone = await phoneNumbers.lock(tx, id)
       if (!phone) return
-      const falls = phone.degraded_since === null && sample >= MIN_SAMPLE && ratio < DEGRADED_BELOW
-      const recovers = phone.degraded_since !== null && ratio >= RECOVERED_FROM
-      const since = falls ? new Date() : recovers ? null : phone.degraded_since
+      const now = { ratio, sample, degraded_since: phone.degraded_since }
+      const since = falls(now) ? new Date() : recovers(now) ? null : phone.degraded_since
       await phoneNumbers.saveAckRatio(tx, id, ratio, since)
-      if (falls) await events.record(tx, [publicEvent('phone_number.degraded', phone, degraded(ratio, sample))])
+      if (falls(now)) await events.record(tx, [publicEvent('phone_number.degraded', phone, degraded(ratio!, sample))])
     })
   }
 }
+
+type Health = Pick<AckRatio, 'ratio' | 'sample' | 'degraded_since'>
+
+const falls = ({ ratio, sample, degraded_since }: Health) =>
+  degraded_since === null && ratio !== null && sample >= MIN_SAMPLE && ratio < DEGRADED_BELOW
+
+/** Without anything sent there is nothing left to complain of. */
+const recovers = ({ ratio, degraded_since }: Health) =>
+  degraded_since !== null && (ratio === null || ratio >= RECOVERED_FROM)
 
 const degraded = (ack_ratio_1h: number, messages: number) => ({
   ack_ratio_1h,

@@ -57,7 +57,12 @@ export class DeliveryService {
   async attempt(delivery: DueDelivery, stop?: AbortSignal): Promise<Finished> {
     const sent_at = this.clock.now()
     const { event_id, payload, url, headers } = delivery
-    const signature = signatureHeaders({ id: event_id, timestamp: sent_at, body: payload, secrets: secretsOf(delivery, sent_at) })
+    const signature = signatureHeaders({
+      id: event_id,
+      timestamp: sent_at,
+      body: payload,
+      secrets: secretsOf(delivery, sent_at),
+    })
     const answer = await this.http.post(url, { ...headers, ...signature }, payload, stop)
     return { delivery, answer, sent_at }
   }
@@ -82,7 +87,10 @@ export class DeliveryService {
     const now = this.clock.now()
     const outcomes = finished.map((one) => this.consequenceOf(one))
     const reckoned = await this.db.transaction(async (tx) => {
-      const written = await deliveries.settle(tx, outcomes.map((outcome) => ({ ...outcome, at: now })))
+      const written = await deliveries.settle(
+        tx,
+        outcomes.map((outcome) => ({ ...outcome, at: now })),
+      )
       await webhookLogs.insert(tx, finished.map(logRow))
       const tried = finished.map(({ delivery, answer }, i) => ({
         delivery,
@@ -100,7 +108,10 @@ export class DeliveryService {
     const verdict = judge(answer)
     const { id, claims, attempts, attempts_from, event_type, webhook_id } = delivery
     const error = verdict.verdict === 'delivered' ? undefined : verdict.error
-    this.log.info({ delivery_id: id, webhook_id, event_type, attempt: attempts, error, duration_ms: answer.ms }, 'delivery')
+    this.log.info(
+      { delivery_id: id, webhook_id, event_type, attempt: attempts, error, duration_ms: answer.ms },
+      'delivery',
+    )
     if (verdict.verdict === 'delivered') return { id, claims, status: 'delivered' as const, due_at: null }
     if (verdict.verdict === 'gone') return { id, claims, status: 'failed' as const, due_at: null }
     const due_at = nextAttemptAt(attempts - attempts_from, sent_at, { retry_after: verdict.retry_after }) ?? null

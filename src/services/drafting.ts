@@ -13,6 +13,7 @@ import type { Route } from './lanes.js'
 import type { MediaService } from './media.js'
 import { type Body, prepare } from './message-content.js'
 import { type Recipient, RecipientInvalid, parseRecipient } from './recipients.js'
+import { refuseExpired } from './user-standing.js'
 
 /** How a message is to be sent, whatever it says. */
 export interface Envelope {
@@ -34,7 +35,14 @@ export interface Drafted {
 const YEAR_MS = 366 * 86_400_000
 
 /** A number in one of these states comes back only when somebody links it again. */
-const NEEDS_LINK = new Set(['qr_expired', 'logged_out', 'restricted_by_whatsapp', 'server_lost'])
+const NEEDS_LINK = new Set([
+  'qr_expired',
+  'logged_out',
+  'restricted_by_whatsapp',
+  'server_lost',
+  'instance_lost',
+  'suspended',
+])
 
 /** Turns requests into drafts: everything that can be wrong is found here, before the quota is touched. */
 export class Drafting {
@@ -48,6 +56,7 @@ export class Drafting {
 
   /** The number that sends: by token, or the user's connected ones in turn. */
   async senderOf(user: User, { token, from }: { token?: string; from?: 'auto' }): Promise<PhoneNumber> {
+    refuseExpired(user)
     const phone = token === undefined ? await this.nextConnected(user, from) : await this.byToken(user, token)
     refuseUnlinked(phone)
     return phone

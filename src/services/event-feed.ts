@@ -40,7 +40,8 @@ export class EventFeed {
   async page(user: User, query: FeedQuery, gone: AbortSignal): Promise<FeedPage> {
     checkTypes(query.types)
     const end = Date.now() + query.wait * 1000
-    let { position, expired } = await this.begin(user, query.after)
+    const { position: first, expired } = await this.begin(user, query.after)
+    let position = first
     for (;;) {
       const page = await this.read(user, position, query)
       const left = end - Date.now()

@@ -67,7 +67,8 @@ const SAMPLES: Record<EventType, Record<string, unknown>> = {
     webhook: { id: 7, phone_number_id: 1, url: 'https://example.com/whatsapp' },
     reason: 'failing',
     failing_since: AT,
-    advice: 'No delivery succeeded for five days. Repair the receiver and enable the webhook: PATCH /api/webhooks/{id}.',
+    advice:
+      'No delivery succeeded for five days. Repair the receiver and enable the webhook: PATCH /api/webhooks/{id}.',
   },
   gap: {
     from: AT,

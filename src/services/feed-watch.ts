@@ -68,7 +68,9 @@ export class FeedWatch {
     this.looking = true
     try {
       const ids = [...new Set([...this.waiters].map((waiter) => waiter.user_id))]
-      const positions = new Map((await events.listPositions(this.db, ids)).map((row) => [row.user_id, row.last_position]))
+      const positions = new Map(
+        (await events.listPositions(this.db, ids)).map((row) => [row.user_id, row.last_position]),
+      )
       for (const waiter of this.waiters) if ((positions.get(waiter.user_id) ?? 0) > waiter.after) waiter.wake()
     } catch {
       // The database is away; the next look is in a second, and every wait ends by itself.

@@ -8,7 +8,7 @@ import {
 } from '../clients/evolution.js'
 import type { ServerPool } from '../clients/server-pool.js'
 import type { PhoneNumber } from '../db/phone-numbers.js'
-import { unavailable } from '../errors.js'
+import { AppError, unavailable } from '../errors.js'
 
 export type Placed = Pick<PhoneNumber, 'instance_name' | 'engine_generation' | 'server_instance' | 'receive_groups'>
 
@@ -30,6 +30,15 @@ export interface Qr {
 /** Thrown when a server certainly did not get the request: another one may be tried. */
 export class ServerNotReached extends Error {
   override name = 'ServerNotReached'
+}
+
+/** How long a create that was not answered may still be under way in the engine. */
+const LATE_SECONDS = 600
+
+/** Seconds to watch for an instance whose create ended with this error; null where it cannot appear any more. */
+export function watchAfter(err: unknown): number | null {
+  const cause = err instanceof AppError ? err.options.cause : undefined
+  return cause instanceof EngineUnreachable && /^(ECONNABORTED|ETIMEDOUT)$/.test(cause.code) ? LATE_SECONDS : null
 }
 
 /** The engine's side of phone numbers: bringing instances to life and removing them. */
@@ -71,6 +80,14 @@ export class InstanceService {
   /** `open`, `connecting`, `close`, `refused`; undefined when the engine does not know the instance. */
   stateOf(phone: Placed): Promise<string | undefined> {
     return this.state(this.pool.client(phone.server_instance), engineNameOf(phone))
+  }
+
+  /** As `stateOf`, the cheap way: also `missing`, and `elsewhere` when another server runs it. Throws EngineUnreachable. */
+  async look(phone: Placed): Promise<string> {
+    const { status, body } = await this.pool.client(phone.server_instance).probe(engineNameOf(phone))
+    if (status === 404) return 'missing'
+    if (status !== 200) throw new EngineUnreachable(`HTTP_${status}`, true)
+    return (body as { instance?: { state?: string } }).instance?.state ?? 'elsewhere'
   }
 
   /** Asks the engine to remove an instance; true when it is gone. The webhook goes first: a delete waits for it. */

@@ -4,7 +4,7 @@ import * as numberPlacement from '../db/number-placement.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
 import type { PhoneNumber } from '../db/phone-numbers.js'
 import { AppError } from '../errors.js'
-import { type InstanceService, ServerNotReached } from './instances.js'
+import { type InstanceService, ServerNotReached, watchAfter } from './instances.js'
 import { type Wish, hasFreshQr, hasPairingCode, needOf } from './link-needs.js'
 import type { NumberChanges } from './number-changes.js'
 import type { Placement } from './placement.js'
@@ -103,7 +103,7 @@ export class Linking {
     try {
       await this.bringToLife(revived)
     } catch (err) {
-      await this.changes.park(phone.id, null)
+      await this.changes.park(phone.id, null, { watch_seconds: watchAfter(err) })
       throw err
     }
     return revived

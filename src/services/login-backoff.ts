@@ -86,10 +86,13 @@ function waitOf(rows: LoginTries[], now: Date): number {
   return Math.ceil((Math.max(...ends) - now.getTime()) / 1000)
 }
 
+/** Failures melt while nobody is kept waiting: a wait that made itself shorter would never reach its maximum. */
 function countedOnce(row: LoginTries, rule: Rule, now: Date): LoginTries {
-  const melted = (now.getTime() - row.last_at.getTime()) / 1000 / rule.melts_in_seconds
-  const failures = Math.max(0, row.failures - Math.max(0, melted)) + 1
-  const seconds = failures < rule.free ? 0 : Math.min(rule.max_seconds, 2 ** Math.floor(failures - rule.free))
+  const since = Math.max(row.last_at.getTime(), row.blocked_until?.getTime() ?? 0)
+  const melted = Math.max(0, now.getTime() - since) / 1000 / rule.melts_in_seconds
+  const failures = Math.max(0, row.failures - melted) + 1
+  const beyond = Math.round(failures) - rule.free
+  const seconds = beyond < 0 ? 0 : Math.min(rule.max_seconds, 2 ** beyond)
   return {
     ...row,
     failures,

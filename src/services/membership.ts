@@ -75,10 +75,7 @@ async function takeOver(tx: Parameters<typeof queue.abandon>[0], processIds: num
     held.map((message) => message.phone_number_id),
   )
   const abandoned = await queue.abandon(tx, processIds)
-  await lanes.releaseAbandoned(
-    tx,
-    abandoned.map((message) => message.id),
-  )
+  await lanes.releaseAbandoned(tx, abandoned)
   await events.record(tx, abandoned.map(statusEvent))
   return abandoned
 }

@@ -152,7 +152,8 @@ export class MessageService {
     const message = await this.outcomeOf(user, accepted.id, accepted.blocked ? 0 : waitSeconds)
     const now = new Date()
     const limit = user.max_messages_per_day
-    const remaining = accepted.remaining ?? limit - (await usage.usedOn(this.db, user.id, dayIn(user.time_zone, now)))
+    const left = accepted.remaining ?? limit - (await usage.usedOn(this.db, user.id, dayIn(user.time_zone, now)))
+    const remaining = message.refunded && accepted.remaining !== undefined ? left + 1 : left
     return {
       message,
       quota: { limit, remaining: Math.max(0, remaining), resets_at: nextMidnight(user.time_zone, now) },

@@ -11,6 +11,11 @@ import { engineNameOf } from './instances.js'
 import { type StateFact, type Transition, calm, giveUpWaiting, lose, transition } from './number-state.js'
 import { publicEvent } from './public-events.js'
 
+interface ParkOptions {
+  when?: (phone: PhoneNumber) => boolean
+  watch_seconds?: number | null
+}
+
 /** Moves of a number that do not come from an event of the engine: each one commit, with its events and its lane. */
 export class NumberChanges {
   constructor(
@@ -46,12 +51,16 @@ export class NumberChanges {
     this.bus.tell('deliveries.due', {})
   }
 
-  /** Takes the number's instance off the engine; a new one is made when somebody asks for a QR code. */
-  async park(id: number, reason: string | null, when: (phone: PhoneNumber) => boolean = () => true): Promise<boolean> {
+  /**
+   * Takes the number's instance off the engine; a new one is made when somebody asks for a QR code. Without a reason
+   * its status stays as it is.
+   */
+  async park(id: number, reason: string | null, options: ParkOptions = {}): Promise<boolean> {
+    const { when = () => true, watch_seconds = null } = options
     const parked = await this.db.transaction(async (tx) => {
       const phone = await phoneNumbers.lock(tx, id)
       if (!phone || !when(phone)) return false
-      await this.parkLocked(tx, phone, reason)
+      await this.parkLocked(tx, phone, reason, watch_seconds)
       return true
     })
     if (parked) this.tell(id)
@@ -59,9 +68,14 @@ export class NumberChanges {
   }
 
   /** As `park`, of a number whose row is locked; the caller tells the bus. */
-  async parkLocked(tx: Queryable, phone: PhoneNumber, reason: string | null): Promise<void> {
+  async parkLocked(
+    tx: Queryable,
+    phone: PhoneNumber,
+    reason: string | null,
+    watchSeconds: number | null = null,
+  ): Promise<void> {
     if (!phone.parked_at) {
-      await instanceRemovals.insert(tx, engineNameOf(phone), phone.server_instance)
+      await instanceRemovals.insert(tx, engineNameOf(phone), phone.server_instance, watchSeconds)
       await numberPlacement.park(tx, phone.id)
     }
     if (reason !== null) await write(tx, phone, lose(phone, reason, new Date()))

@@ -3,9 +3,9 @@ import type { Database } from '../db/database.js'
 import * as instanceRemovals from '../db/instance-removals.js'
 import * as lanes from '../db/lanes.js'
 import * as queue from '../db/message-queue.js'
+import * as numberPlacement from '../db/number-placement.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
 import type { PhoneNumber } from '../db/phone-numbers.js'
-import * as servers from '../db/servers.js'
 import * as usage from '../db/usage.js'
 import * as users from '../db/users.js'
 import type { User } from '../db/users.js'
@@ -13,10 +13,13 @@ import * as webhooks from '../db/webhooks.js'
 import { AppError, invalidRequest, notFound } from '../errors.js'
 import { newSecret } from '../webhooks/sign.js'
 import { type TargetGuard, TargetRefused } from '../webhooks/target-guard.js'
-import { type InstanceService, ServerNotReached, engineNameOf } from './instances.js'
+import type { InstanceRemovals } from './instance-removals.js'
+import { engineNameOf, watchAfter } from './instances.js'
 import type { Linking } from './linking.js'
+import type { Placement } from './placement.js'
 import { DEFAULT_EVENT_TYPES } from './public-events.js'
 import { endWaiting } from './queue.js'
+import { refuseExpired } from './user-standing.js'
 
 export interface NewNumber {
   display_name: string
@@ -35,12 +38,14 @@ const MAX_QUEUE = 10_000_000
 
 /** How long a create waits for the QR code before it answers without one. */
 const QR_WAIT_MS = 6_000
+const CREATING_SECONDS = 90
 
 export class PhoneNumberService {
   constructor(
     private readonly db: Database,
-    private readonly instances: InstanceService,
+    private readonly removals: InstanceRemovals,
     private readonly linking: Linking,
+    private readonly placement: Placement,
     private readonly guard: TargetGuard,
   ) {}
 
@@ -48,14 +53,14 @@ export class PhoneNumberService {
   async create(user: User, input: NewNumber): Promise<{ phone: PhoneNumber; webhook_secret?: string }> {
     const url = input.webhook_url === undefined ? undefined : await this.checkUrl(input.webhook_url)
     const webhook_secret = url === undefined ? undefined : newSecret()
-    const tried: string[] = []
-    const phone = await this.reserve(user, input, tried, url, webhook_secret)
+    const phone = await this.reserve(user, input, url, webhook_secret)
     try {
-      await this.bringToLife(phone, tried)
+      await this.linking.bringToLife(phone)
     } catch (err) {
-      await this.undo(phone)
+      await this.undo(phone, watchAfter(err))
       throw err
     }
+    await numberPlacement.releaseLinking(this.db, phone.id)
     // The number exists now: trouble with its first QR code is no reason to say otherwise, it can be fetched later.
     const linked = await this.linking.open(phone, QR_WAIT_MS).catch((err: unknown) => {
       if (err instanceof AppError) return phone
@@ -74,13 +79,8 @@ export class PhoneNumberService {
     return phoneNumbers.listOwned(this.db, user.id, page)
   }
 
-  /** The number with a QR code, once one can be had; a number that needs a new link gets one opened. */
-  async qr(user: User, id: number, waitSeconds: number): Promise<PhoneNumber> {
-    return this.linking.open(await this.get(user, id), waitSeconds * 1000)
-  }
-
   /** Gone for its owner at once; the engine's side follows until the engine says so itself. */
-  async delete(user: User, id: number): Promise<void> {
+  async delete(user: Pick<User, 'id'>, id: number): Promise<void> {
     const phone = await this.db.transaction(async (tx) => {
       await usage.lockAll(tx, [user.id])
       const owned = await phoneNumbers.findOwned(tx, user.id, id)
@@ -91,16 +91,11 @@ export class PhoneNumberService {
       await phoneNumbers.markDeleted(tx, id)
       await webhooks.deleteOfNumber(tx, id)
       await endWaiting(tx, await queue.listQueued(tx, id, MAX_QUEUE), DELETED)
-      await instanceRemovals.insert(tx, engineNameOf(locked), locked.server_instance)
+      if (!locked.parked_at) await instanceRemovals.insert(tx, engineNameOf(locked), locked.server_instance)
       return locked
     })
     // Best effort for the hurried; the remover goes on until the engine answers 404.
-    await this.removeNow(engineNameOf(phone), phone.server_instance)
-  }
-
-  private async removeNow(engineName: string, serverInstance: string) {
-    const gone = await this.instances.remove(engineName, serverInstance).catch(() => false)
-    if (gone) await instanceRemovals.remove(this.db, engineName)
+    if (!phone.parked_at) await this.removals.hurry(engineNameOf(phone), phone.server_instance)
   }
 
   private async checkUrl(text: string): Promise<string> {
@@ -113,14 +108,13 @@ export class PhoneNumberService {
   }
 
   /** Takes a place under the plan's limit and on a server; two at once queue up behind the user's row. */
-  private reserve(user: User, input: NewNumber, tried: string[], url?: string, secret?: string): Promise<PhoneNumber> {
+  private reserve(user: User, input: NewNumber, url?: string, secret?: string): Promise<PhoneNumber> {
     return this.db.transaction(async (tx) => {
       const owner = await users.lock(tx, user.id)
       if (!owner) throw notFound('user')
+      refuseExpired(owner)
       if ((await phoneNumbers.countOwned(tx, owner.id)) >= owner.max_phone_numbers) throw planLimitReached(owner)
-      const server = await servers.takeNext(tx, tried)
-      if (!server) throw noServer()
-      tried.push(server.name)
+      const server = await this.placement.choose(tx)
       const phone = await phoneNumbers.insert(tx, {
         user_id: owner.id,
         server_instance: server.name,
@@ -130,6 +124,8 @@ export class PhoneNumberService {
         metadata: input.metadata,
         receive_groups: input.receive_groups,
       })
+      // Nobody else is to look for its instance before it has been made.
+      await numberPlacement.claimLinking(tx, phone.id, CREATING_SECONDS)
       if (url === undefined || secret === undefined) return phone
       const event_types = [...DEFAULT_EVENT_TYPES]
       await webhooks.insert(tx, { user_id: owner.id, phone_number_id: phone.id, url, secret, event_types })
@@ -137,27 +133,10 @@ export class PhoneNumberService {
     })
   }
 
-  /** A server that was certainly not reached has done nothing: the next one is asked. */
-  private async bringToLife(phone: PhoneNumber, tried: string[]): Promise<void> {
-    for (;;) {
-      try {
-        return await this.instances.create(phone)
-      } catch (err) {
-        if (!(err instanceof ServerNotReached)) throw err
-        await servers.recordHealth(this.db, phone.server_instance, 'cannot be reached')
-        const next = await this.db.transaction((tx) => servers.takeNext(tx, tried))
-        if (!next) throw noServer()
-        tried.push(next.name)
-        await phoneNumbers.moveToServer(this.db, phone.id, next.name)
-        phone.server_instance = next.name
-      }
-    }
-  }
-
   /** The engine may have created it after all, so its removal is written down before the number is forgotten. */
-  private async undo(phone: PhoneNumber): Promise<void> {
+  private async undo(phone: PhoneNumber, watchSeconds: number | null): Promise<void> {
     await this.db.transaction(async (tx) => {
-      await instanceRemovals.insert(tx, engineNameOf(phone), phone.server_instance)
+      await instanceRemovals.insert(tx, engineNameOf(phone), phone.server_instance, watchSeconds)
       await phoneNumbers.remove(tx, phone.id)
     })
   }
@@ -168,8 +147,3 @@ const planLimitReached = (user: User) =>
     'plan_limit_reached',
     `Your plan allows ${user.max_phone_numbers} phone numbers. Delete one, or ask for a larger plan.`,
   )
-
-const noServer = () =>
-  new AppError('no_capacity', 'No WhatsApp server can take a phone number right now. Try again in a minute.', {
-    retry_after_seconds: 60,
-  })

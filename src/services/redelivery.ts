@@ -85,7 +85,8 @@ export class RedeliveryService {
 }
 
 function checkRange({ from, to }: { from?: Date; to?: Date }) {
-  if (from && to && from > to) throw invalidRequest('from must not be after to.', [{ path: 'from', message: 'is after to' }])
+  if (from && to && from > to)
+    throw invalidRequest('from must not be after to.', [{ path: 'from', message: 'is after to' }])
 }
 
 function checkKnown(types: string[] = []) {

@@ -34,7 +34,7 @@ export class UserExport {
   private async *rows(userId: number, section: userData.Section) {
     for (let after = Number.MIN_SAFE_INTEGER, first = true; ; first = false) {
       const rows = await userData.page(this.db, section, userId, after, PAGE)
-      if (rows.length > 0) yield `${first ? '' : ','}\n${rows.map(({ row }) => row).join(',\n')}`
+      if (rows.length > 0) yield `${first ? '' : ','}\n${rows.map(({ line }) => line).join(',\n')}`
       if (rows.length < PAGE) return
       after = rows.at(-1)!.key
     }

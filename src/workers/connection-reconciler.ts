@@ -1,33 +1,131 @@
-import type { Bus } from '../cache/bus.js'
+import { EngineUnreachable } from '../clients/evolution.js'
+import { Semaphore } from '../clients/semaphore.js'
+import * as connectionChecks from '../db/connection-checks.js'
+import type { Due, Outcome } from '../db/connection-checks.js'
 import type { Database } from '../db/database.js'
-import * as events from '../db/events.js'
-import * as lanes from '../db/lanes.js'
-import * as phoneNumbers from '../db/phone-numbers.js'
-import { giveUpWaiting } from '../services/number-state.js'
+import * as numberPlacement from '../db/number-placement.js'
+import * as numberStates from '../db/number-states.js'
+import type { Logger } from '../logger.js'
+import { type Decision, decide } from '../services/connection-rules.js'
+import type { InstanceService } from '../services/instances.js'
+import { adviceFor } from '../services/number-advice.js'
+import type { NumberChanges } from '../services/number-changes.js'
 
 /** A reconnect shorter than this is nobody's business. */
 const GRACE_SECONDS = 60
+/** After so long without a drop a number that came and went is told about again. */
+const CALM_SECONDS = 600
+const BATCH = 500
+const LEASE_SECONDS = 60
+/** Looks at the same time per server. */
+const PER_SERVER = 4
+/** Webhook and settings are read back from the engine this often. */
+const READ_BACK_MS = 3_600_000
+const UNREACHED_SECONDS = 30
+const LINKING_SECONDS = 60
 
-/** Notices what the engine does not say: a number that has been reconnecting for too long. */
+/** Notices what the engine does not say, and mends what can be mended without a scan. */
 export class ConnectionReconciler {
+  private readonly rooms = new Map<string, Semaphore>()
+
   constructor(
     private readonly db: Database,
-    private readonly bus: Bus,
+    private readonly instances: InstanceService,
+    private readonly changes: NumberChanges,
+    private readonly log: Logger,
+    private readonly options: { unlinked_minutes: number },
   ) {}
 
-  async runOnce(graceSeconds = GRACE_SECONDS): Promise<void> {
-    for (const id of await phoneNumbers.listStalled(this.db, graceSeconds)) await this.giveUp(id)
+  /** One round; answers how many numbers were looked at. */
+  async runOnce(graceSeconds = GRACE_SECONDS, now?: Date): Promise<number> {
+    for (const id of await numberStates.listStalled(this.db, graceSeconds)) await this.changes.giveUp(id)
+    for (const id of await numberStates.listCalm(this.db, CALM_SECONDS)) await this.changes.calm(id)
+    await connectionChecks.suspectClosed(this.db, now)
+    let looked = 0
+    for (;;) {
+      const due = await connectionChecks.claimDue(this.db, BATCH, LEASE_SECONDS, now)
+      const outcomes = await Promise.all(due.map((one) => this.look(one, now ?? new Date())))
+      await connectionChecks.record(this.db, outcomes, now)
+      looked += due.length
+      if (due.length < BATCH) return looked
+    }
   }
 
-  private async giveUp(id: number): Promise<void> {
-    await this.db.transaction(async (tx) => {
-      const phone = await phoneNumbers.lock(tx, id)
-      if (phone?.status !== 'connected' || phone.reconnecting_since === null) return
-      const { state, events: raised } = giveUpWaiting(phone, new Date())
-      await phoneNumbers.saveEngineStates(tx, [{ id, ...state }])
-      await lanes.block(tx, [id], 'number_disconnected')
-      await events.record(tx, raised)
-    })
-    this.bus.tell('phone_number.changed', { id })
+  /** What is only inferred from statistics, and therefore looked for rarely. */
+  async suspect(now?: Date): Promise<void> {
+    await connectionChecks.suspectSilent(this.db, now)
+    await connectionChecks.suspectDegraded(this.db, now)
+  }
+
+  /** Numbers nobody links cost a socket each: their instances leave the engine until somebody asks again. */
+  async parkUnlinked(minutes = this.options.unlinked_minutes): Promise<number> {
+    if (minutes === 0) return 0
+    let parked = 0
+    for (const id of await numberPlacement.listUnlinked(this.db, minutes, BATCH)) {
+      const reason = { when: (phone: { status: string }) => phone.status !== 'connected' }
+      if (await this.changes.park(id, 'qr_expired', reason)) parked++
+    }
+    return parked
+  }
+
+  private async look(due: Due, now: Date): Promise<Outcome> {
+    try {
+      return await this.roomOf(due.server_instance).run(async () => {
+        const decision = decide(due, await this.instances.look(due), now)
+        await this.carryOut(due, decision)
+        return { ...decision, phone_number_id: due.id, applied: await this.keepConfigured(due, decision, now) }
+      })
+    } catch (err) {
+      if (!(err instanceof EngineUnreachable)) this.log.warn({ err, phone_number_id: due.id }, 'a number could not be looked at')
+      const { id, problem, missing, restarts } = due
+      const rest = { phone_number_id: id, problem, missing, restarts, no_restart_seconds: null, applied: null }
+      return { ...rest, next_seconds: UNREACHED_SECONDS }
+    }
+  }
+
+  private async carryOut(due: Due, { action, learn, problem, tell }: Decision): Promise<void> {
+    if (learn) await this.changes.apply(due, { kind: 'state', state: learn, reason: null, phone_number: null })
+    if (action === 'none') return
+    this.log.info({ phone_number_id: due.id, action, problem: problem ?? due.problem }, 'a connection is mended')
+    if (tell) await this.tellProblem(due)
+    if (action === 'park') await this.changes.park(due.id, 'instance_lost', sameLife(due))
+    if (action === 'restart') await this.instances.restart(due)
+    if (action === 'connect') await this.connect(due)
+  }
+
+  private tellProblem(due: Due): Promise<void> {
+    const reason = due.sends_fail ? 'connection_closed' : due.problem!
+    return this.changes.tellDegraded(due.id, { reason, advice: adviceFor(reason) })
+  }
+
+  /** Under the lock of linking: two who connect open two sockets. */
+  private async connect(due: Due): Promise<void> {
+    if (!(await numberPlacement.claimLinking(this.db, due.id, LINKING_SECONDS))) return
+    try {
+      await this.instances.connect(due)
+    } finally {
+      await numberPlacement.releaseLinking(this.db, due.id)
+    }
+  }
+
+  /** The fingerprint of what the engine is known to have now; null when it was not looked at. */
+  private async keepConfigured(due: Due, { action, missing }: Decision, now: Date): Promise<string | null> {
+    if (action === 'park' || missing > 0) return null
+    const wanted = this.instances.fingerprint(due)
+    const recent = due.settings_at !== null && now.getTime() - due.settings_at.getTime() < READ_BACK_MS
+    if (due.applied === wanted && recent) return null
+    const isRight = due.applied === wanted && (await this.instances.isConfigured(due))
+    if (isRight || (await this.instances.configure(due))) return wanted
+    return null
+  }
+
+  private roomOf(server: string): Semaphore {
+    const room = this.rooms.get(server) ?? new Semaphore(PER_SERVER)
+    this.rooms.set(server, room)
+    return room
   }
 }
+
+const sameLife = (due: Due) => ({
+  when: (phone: { engine_generation: number }) => phone.engine_generation === due.engine_generation,
+})

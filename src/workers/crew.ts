@@ -3,6 +3,7 @@ import { ConnectionReconciler } from './connection-reconciler.js'
 import { DeliveryWorker } from './delivery-worker.js'
 import { InstanceRemover } from './instance-remover.js'
 import { Pruner } from './pruner.js'
+import { ServerInspector } from './server-inspector.js'
 import { ServerMonitor } from './server-monitor.js'
 import { Worker } from './worker.js'
 
@@ -14,7 +15,8 @@ export function buildCrew(ctx: Context) {
   const delivery = new DeliveryWorker(ctx.deliveries, bus, log)
   const monitor = new ServerMonitor(db, ctx.pool, log)
   const remover = new InstanceRemover(db, ctx.instances, log)
-  const reconciler = new ConnectionReconciler(db, bus)
+  const reconciler = new ConnectionReconciler(db, ctx.instances, ctx.changes, log, config.engine)
+  const inspector = new ServerInspector(db, ctx.pool, log)
   const pruner = new Pruner(db, config.retention)
   const worker = (name: string, every_ms: number, round: () => Promise<unknown>) =>
     new Worker(name, { every_ms, log }, round)
@@ -27,6 +29,7 @@ export function buildCrew(ctx: Context) {
     monitor,
     remover,
     reconciler,
+    inspector,
     pruner,
     always: [
       worker('heartbeat', 3_000, () => ctx.membership.beat()),
@@ -43,6 +46,9 @@ export function buildCrew(ctx: Context) {
       worker('ack-ratio', 60_000, () => ctx.acknowledgements.measure()),
       worker('instance-remover', 2_000, () => remover.runDue()),
       worker('connection-reconciler', 5_000, () => reconciler.runOnce()),
+      worker('connection-suspicion', 120_000, () => reconciler.suspect()),
+      worker('unlinked-numbers', 60_000, () => reconciler.parkUnlinked()),
+      worker('server-inspector', 10_000, () => inspector.runOnce()),
       worker('gap-watch', 5_000, () => ctx.gaps.watch()),
       worker('gap-filler', 2_000, () => ctx.gaps.runDue()),
       worker('time-zones', 5_000, () => ctx.profiles.switchTimeZones()),

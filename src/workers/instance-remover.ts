@@ -18,8 +18,8 @@ export class InstanceRemover {
 
   private async finish({ engine_name, server_instance, attempts }: instanceRemovals.Removal): Promise<void> {
     try {
-      if (await this.instances.remove(engine_name, server_instance))
-        return await instanceRemovals.remove(this.db, engine_name)
+      const gone = await this.instances.remove(engine_name, server_instance)
+      if (gone && (await instanceRemovals.remove(this.db, engine_name))) return
     } catch (err) {
       this.log.warn({ err, engine_name }, 'an instance could not be removed from its engine yet')
     }

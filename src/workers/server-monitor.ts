@@ -1,14 +1,21 @@
-import { randomBytes } from 'node:crypto'
-import type { EvolutionClient } from '../clients/evolution.js'
-import { EngineUnreachable } from '../clients/evolution.js'
 import type { ServerPool } from '../clients/server-pool.js'
+import * as connectionChecks from '../db/connection-checks.js'
 import type { Database } from '../db/database.js'
+import * as lanes from '../db/lanes.js'
 import * as servers from '../db/servers.js'
+import type { Server } from '../db/servers.js'
 import type { Logger } from '../logger.js'
+import { type Problem, diagnose } from '../services/server-diagnosis.js'
+
+/** After an outage the numbers of a server are looked at within so long. */
+const CATCH_UP_SECONDS = 30
+/** One miss keeps new numbers away; so many in a row keep the sends back too. */
+const MISSES = 2
 
 /** Looks after the health of the Evolution servers and learns their addresses from the table. */
 export class ServerMonitor {
   private readonly problems = new Map<string, string | null>()
+  private readonly misses = new Map<string, number>()
 
   constructor(
     private readonly db: Database,
@@ -19,30 +26,37 @@ export class ServerMonitor {
   async checkAll(): Promise<void> {
     const list = await servers.list(this.db)
     for (const { name, url } of list) this.pool.set(name, url)
-    await Promise.all(list.map(({ name }) => this.check(name)))
+    await Promise.all(list.map((server) => (server.state === 'disabled' ? this.rest(server) : this.check(server))))
   }
 
-  private async check(name: string): Promise<void> {
+  /** The operator has taken it out: it is left in peace, and so are whoever waits for it. */
+  private rest({ name }: Server): void {
+    this.pool.breaker(name).open()
+    this.problems.set(name, 'disabled')
+  }
+
+  private async check({ name, healthy }: Server): Promise<void> {
     const problem = await diagnose(this.pool.client(name))
     await servers.recordHealth(this.db, name, problem)
-    if (this.problems.get(name) === problem) return
-    if (problem) this.log.error({ server: name, problem }, 'an Evolution server is not healthy')
-    else if (this.problems.has(name)) this.log.info({ server: name }, 'an Evolution server is healthy again')
-    this.problems.set(name, problem)
+    const misses = problem ? (this.misses.get(name) ?? 0) + 1 : 0
+    this.misses.set(name, misses)
+    if (!problem) this.pool.breaker(name).close()
+    else if (problem.blocks_sends && misses >= MISSES) this.pool.breaker(name).open()
+    if (!problem && (healthy === false || this.problems.get(name))) await this.welcomeBack(name)
+    this.report(name, problem)
   }
-}
 
-/** The key is checked without database or network; a name nobody has is looked up in the engine's database. */
-async function diagnose(client: EvolutionClient): Promise<string | null> {
-  try {
-    const key = await client.verifyKey()
-    if (/LICENSE/i.test(JSON.stringify(key.body))) return 'needs a licence'
-    if (key.status === 401) return 'refuses our key: EVOLUTION_API_KEY differs from its AUTHENTICATION_API_KEY'
-    if (key.status !== 200) return `answers ${key.status} to a check of the key`
-    const unknown = await client.connectionState(`health-${randomBytes(6).toString('hex')}`, 5_000)
-    return unknown.status === 404 ? null : `answers ${unknown.status} where its database should say 404`
-  } catch (err) {
-    if (err instanceof EngineUnreachable) return `cannot be reached (${err.code})`
-    throw err
+  /** What waited for the server goes on at once, and how its numbers are is found out. */
+  private async welcomeBack(name: string): Promise<void> {
+    await lanes.wakeServer(this.db, name)
+    await connectionChecks.makeServerDue(this.db, name, CATCH_UP_SECONDS)
+  }
+
+  private report(name: string, problem: Problem | null): void {
+    const before = this.problems.get(name)
+    this.problems.set(name, problem?.message ?? null)
+    if (before === (problem?.message ?? null)) return
+    if (problem) this.log.error({ server: name, problem: problem.message }, 'an Evolution server is not healthy')
+    else if (before !== undefined) this.log.info({ server: name }, 'an Evolution server is healthy again')
   }
 }

@@ -16,7 +16,8 @@ it('one dead and one slow webhook among 50 leave the other 48 within 1.5 × of t
   })
   const user = await app.createUser()
   const phone = await seedNumber(app, user)
-  for (let n = 0; n < 50; n++) await createWebhook(user, { url: receivers.url(`/${n}`), event_types: ['message.received'] })
+  for (let n = 0; n < 50; n++)
+    await createWebhook(user, { url: receivers.url(`/${n}`), event_types: ['message.received'] })
 
   const round = async () => {
     receivers.seen.length = 0

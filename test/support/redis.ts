@@ -12,9 +12,9 @@ export interface TestRedis {
   stop(): Promise<void>
 }
 
-/** A Redis of this file's own that keeps nothing. */
-export async function startRedis(): Promise<TestRedis> {
-  const port = await freePort()
+/** A Redis of this file's own that keeps nothing; on a port of a test's choice where it is to come back. */
+export async function startRedis(port?: number): Promise<TestRedis> {
+  port ??= await freePort()
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
   const child = spawn('redis-server', args, { stdio: 'ignore' })
   const url = `redis://127.0.0.1:${port}`
@@ -38,7 +38,7 @@ function ended(child: ChildProcess): Promise<void> {
   })
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve) => {
     const probe = createServer().listen(0, '127.0.0.1', () => {
       const { port } = probe.address() as { port: number }

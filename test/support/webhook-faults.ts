@@ -121,7 +121,7 @@ async function createUser(url: string): Promise<TestUser> {
   const password = 'SecurePass123!'
   const body = { email, password, full_name: 'Test User', plan_type: 'enterprise' }
   const { id, api_key } = (await request(url).post('/api/auth/register').send(body)).body.user
-  const withKey = (call: request.Test) => call.set('x-api-key', api_key as string)
+  const withKey = (call: request.Test) => call.set('x-api-key', api_key)
   return {
     id,
     email,
@@ -131,5 +131,5 @@ async function createUser(url: string): Promise<TestUser> {
     post: (to: string, input?: object) => withKey(request(url).post(to)).send(input),
     patch: (to: string, input?: object) => withKey(request(url).patch(to)).send(input),
     delete: (to: string) => withKey(request(url).delete(to)),
-  } as TestUser
+  }
 }

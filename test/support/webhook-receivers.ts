@@ -1,4 +1,4 @@
-import { type ServerResponse, createServer } from 'node:http'
+import { type IncomingHttpHeaders, type ServerResponse, createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 /** One delivery as a receiver saw it; `accepted` when it was answered with 200. */
@@ -6,6 +6,7 @@ export interface Seen {
   path: string
   webhook_id: string
   text: string
+  headers: IncomingHttpHeaders
   at: number
   accepted: boolean
 }
@@ -34,7 +35,14 @@ export class Receivers {
         const accepted = behaviour === 200 || (typeof behaviour === 'object' && behaviour.status === 200)
         const text = keepText ? Buffer.concat(chunks).toString() : ''
         const webhook_id = String(req.headers['webhook-id'])
-        receivers.seen.push({ path: req.url!, webhook_id, text, at: performance.now(), accepted })
+        receivers.seen.push({
+          path: req.url!,
+          webhook_id,
+          text,
+          headers: keepText ? req.headers : {},
+          at: performance.now(),
+          accepted,
+        })
         answer(res, behaviour)
       })
       req.on('error', () => {})

@@ -8,7 +8,11 @@ export interface Seeded {
 }
 
 /** A connected number that no engine knows: for what only the database and the ingress see. */
-export async function seedNumber(app: Pick<TestApp, 'db'>, user: { id: number }, server = 'sandbox-1'): Promise<Seeded> {
+export async function seedNumber(
+  app: Pick<TestApp, 'db'>,
+  user: { id: number },
+  server = 'sandbox-1',
+): Promise<Seeded> {
   const instance = `user_${user.id}_${Date.now()}_${randomBytes(4).toString('hex')}`
   const { rows } = await app.db.query<{ id: number }>(
     `with p as (

@@ -1,0 +1,61 @@
+import { createHash, randomBytes } from 'node:crypto'
+import type { Database } from '../db/database.js'
+import * as linkPages from '../db/link-pages.js'
+import * as phoneNumbers from '../db/phone-numbers.js'
+import type { PhoneNumber } from '../db/phone-numbers.js'
+import type { User } from '../db/users.js'
+import { notFound } from '../errors.js'
+import type { Linking } from './linking.js'
+import type { NumberConnections } from './number-connections.js'
+
+const hashOf = (token: string) => createHash('sha256').update(token).digest()
+const PAIRING_WAIT_SECONDS = 15
+
+/** Pages on which somebody without a key links one number: unguessable, expiring, one at a time. */
+export class LinkPages {
+  constructor(
+    private readonly db: Database,
+    private readonly linking: Linking,
+    private readonly connections: NumberConnections,
+    private readonly options: { public_url: string },
+  ) {}
+
+  /** Ends the page before. The address is shown once: only a hash of it is kept. */
+  async create(user: User, id: number, hours: number): Promise<{ url: string; expires_at: Date }> {
+    await this.owned(user, id)
+    const token = randomBytes(32).toString('base64url')
+    const expires_at = await linkPages.replace(this.db, id, hashOf(token), hours)
+    return { url: `${this.options.public_url}/link/${token}`, expires_at }
+  }
+
+  async revoke(user: User, id: number): Promise<void> {
+    await this.owned(user, id)
+    if (!(await linkPages.remove(this.db, id))) throw notFound('link page')
+  }
+
+  /** Whose page this is; throws `not_found` for one that is unknown, replaced, revoked or expired. */
+  async find(token: string): Promise<PhoneNumber> {
+    const phone = await linkPages.findNumber(this.db, hashOf(token))
+    if (!phone) throw notFound('link page')
+    return phone
+  }
+
+  /** How the number is now; looking opens the link when there is none. */
+  async status(token: string): Promise<PhoneNumber> {
+    return this.linking.open(await this.find(token), 0, await this.wishOf(token))
+  }
+
+  async pair(token: string, phoneNumber: string): Promise<PhoneNumber> {
+    return this.connections.pair(await this.find(token), phoneNumber, PAIRING_WAIT_SECONDS)
+  }
+
+  /** Whoever has asked for a pairing code goes on with it until the link is opened anew. */
+  private async wishOf(token: string) {
+    const { pairing_number, parked_at } = await this.find(token)
+    return pairing_number === null || parked_at ? {} : { pairing_number }
+  }
+
+  private async owned(user: User, id: number): Promise<void> {
+    if (!(await phoneNumbers.findOwned(this.db, user.id, id))) throw notFound('phone number')
+  }
+}

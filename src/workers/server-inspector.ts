@@ -1,0 +1,92 @@
+import { EngineUnreachable } from '../clients/evolution.js'
+import type { ServerPool } from '../clients/server-pool.js'
+import type { Database } from '../db/database.js'
+import * as instanceRemovals from '../db/instance-removals.js'
+import * as numberPlacement from '../db/number-placement.js'
+import type { Known } from '../db/number-placement.js'
+import * as servers from '../db/servers.js'
+import type { Server } from '../db/servers.js'
+import type { Logger } from '../logger.js'
+import { engineNameOf } from '../services/instances.js'
+import { identify } from '../services/server-diagnosis.js'
+
+const VERSION_HOURS = 24
+const COMPARE_HOURS = 1
+const ENGINE_NAME = /^(.+)_g(\d{1,9})$/
+
+/** Learns what the servers are and what they run: once after each start of theirs, and now and then. */
+export class ServerInspector {
+  constructor(
+    private readonly db: Database,
+    private readonly pool: ServerPool,
+    private readonly log: Logger,
+  ) {}
+
+  async runOnce(now = new Date()): Promise<void> {
+    const well = (await servers.list(this.db)).filter(({ healthy, state }) => healthy && state !== 'disabled')
+    const due = well.filter(
+      ({ version_at, compared_at }) =>
+        isOlder(version_at, VERSION_HOURS, now) || isOlder(compared_at, COMPARE_HOURS, now),
+    )
+    await Promise.all(due.map((server) => this.inspect(server, now).catch((err: unknown) => this.giveUp(server, err))))
+    if (due.length > 0) await servers.flagDuplicates(this.db)
+  }
+
+  private async inspect(server: Server, now: Date): Promise<void> {
+    const { name } = server
+    const restarted = isOlder(server.version_at, VERSION_HOURS, now)
+    if (restarted) {
+      const identity = await identify(this.pool.client(name))
+      await servers.recordVersion(this.db, name, identity ?? { version: null, client_name: null, licence: 'unknown' })
+    }
+    await this.compare(name)
+  }
+
+  /**
+   * Holds the server's instances against our numbers. What is not ours is left alone; what was ours and should be gone
+   * is removed; what belongs on another server means that two servers run the same sessions.
+   */
+  private async compare(name: string): Promise<void> {
+    const { status, body } = await this.pool.client(name).fetchInstances()
+    if (status !== 200 || !Array.isArray(body)) return
+    const names = body.map(nameOf).filter((one) => one !== undefined)
+    const found = names.map((engine_name) => {
+      const match = ENGINE_NAME.exec(engine_name)
+      return { engine_name, instance: match?.[1] ?? engine_name }
+    })
+    const ours = await numberPlacement.findByInstances(this.db, [
+      ...new Set(found.flatMap(({ engine_name, instance }) => [engine_name, instance])),
+    ])
+    const byInstance = new Map(ours.map((row) => [row.instance_name, row]))
+    let foreign = 0
+    let sharesWith: string | null = null
+    for (const { engine_name, instance } of found) {
+      const row = byInstance.get(instance) ?? byInstance.get(engine_name)
+      if (!row) foreign++
+      else if (!isCurrent(row, engine_name)) await this.removeLeftover(engine_name, name)
+      else if (row.server_instance !== name) sharesWith = row.server_instance
+    }
+    await servers.recordComparison(this.db, name, { foreign_instances: foreign, shares_with: sharesWith })
+  }
+
+  private async removeLeftover(engineName: string, server: string): Promise<void> {
+    await instanceRemovals.insert(this.db, engineName, server)
+    this.log.warn({ engine_name: engineName, server }, 'an instance that should be gone was found and is removed')
+  }
+
+  private giveUp({ name }: Server, err: unknown): void {
+    if (!(err instanceof EngineUnreachable)) throw err
+    this.log.warn({ server: name, code: err.code }, 'an Evolution server did not say what it is')
+  }
+}
+
+const isCurrent = (row: Known, engineName: string) => !row.deleted && !row.parked && engineNameOf(row) === engineName
+
+const isOlder = (at: Date | null, hours: number, now: Date) => !at || now.getTime() - at.getTime() > hours * 3_600_000
+
+/** Version 1.8 nests what newer ones answer flat. */
+function nameOf(row: unknown): string | undefined {
+  const { name, instance } = row as { name?: unknown; instance?: { instanceName?: unknown } }
+  const found = name ?? instance?.instanceName
+  return typeof found === 'string' ? found : undefined
+}

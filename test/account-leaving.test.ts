@@ -1,0 +1,138 @@
+import { expectRefusal } from './support/refusal.js'
+import { type TestApp, type TestUser, startTestApp } from './support/test-app.js'
+import { WebhookSink } from './support/webhook-sink.js'
+
+let app: TestApp
+let sink: WebhookSink
+let user: TestUser
+beforeAll(async () => {
+  app = await startTestApp({ env: { SEND_GAP_SECONDS: '3600' } })
+  sink = await WebhookSink.start()
+})
+beforeEach(async () => {
+  user = await app.createUser()
+})
+afterEach(() => (app.ctx.clock.now = () => new Date()))
+afterAll(async () => {
+  await app.stop()
+  await sink.stop()
+})
+
+const leave = (password = user.password) => user.delete('/api/user').send({ password })
+const send = (token: string, text: string) =>
+  user.post('/api/messages/send-text?wait=0', { token, number: '628000000003', text })
+const instances = () => app.sandboxes.flatMap(({ controls }) => controls.instances().map(({ name }) => name))
+const laterBy = (seconds: number) => (app.ctx.clock.now = () => new Date(Date.now() + seconds * 1000))
+
+describe('an export', () => {
+  it('holds everything of its user, page after page, and nothing of others or secret', async () => {
+    const phone = await app.connectedNumber(user, { webhook_url: sink.url, metadata: { customer: 17 } })
+    await send(phone.token, 'The very words')
+    await app.db.query(
+      `insert into messages (user_id, phone_number_id, direction, source, type, recipient, content, status)
+       select $1, $2, 'incoming', 'contact', 'text', '628000000005', '{"text":"old"}', 'received' from generate_series(1, 1200)`,
+      [user.id, phone.id],
+    )
+    const other = await app.createUser()
+    await other.post('/api/phone-numbers/create', { display_name: 'Foreign words' })
+    await app.ctx.requestLog.flush()
+
+    const answer = await user.get('/api/user/export')
+    expect(answer.headers['content-disposition']).toContain('whatsapp-saas-api-export.json')
+    const data = JSON.parse(answer.text)
+    expect(Object.keys(data as object)).toEqual([
+      ...['exported_at', 'user', 'api_keys', 'phone_numbers', 'webhooks', 'usage', 'statistics', 'messages', 'events'],
+      'requests',
+    ])
+    expect(data.user).toMatchObject({ id: user.id, email: user.email })
+    expect(data.phone_numbers).toMatchObject([{ id: phone.id, metadata: { customer: 17 } }])
+    expect(data.messages).toHaveLength(1201)
+    expect(data.messages[0]).toMatchObject({ content: { text: 'The very words' } })
+    expect(data.webhooks).toMatchObject([{ url: sink.url }])
+    expect(data.events.length).toBeGreaterThan(0)
+    expect(data.requests.length).toBeGreaterThan(0)
+    for (const secret of [phone.token, phone.webhook_secret!, user.api_key, 'Foreign words', 'password_hash'])
+      expect(answer.text).not.toContain(secret)
+  })
+
+  it('is made once at a time', async () => {
+    app.ctx.userExport.open({ id: user.id } as never)
+    expectRefusal(await user.get('/api/user/export'), 409, 'conflict')
+    const other = await app.createUser()
+    expect((await other.get('/api/user/export')).status).toBe(200)
+    expect((await other.get('/api/user/export')).status).toBe(200)
+  })
+})
+
+describe('a user who leaves', () => {
+  it('needs the password', async () => {
+    expectRefusal(await leave('not the password'), 401, 'unauthorized')
+    expectRefusal(await user.delete('/api/user'), 400, 'invalid_request')
+    expect((await user.get('/api/user/profile')).status).toBe(200)
+  })
+
+  it('is nobody at once: keys and access tokens end, the e-mail address is free, webhooks fall silent', async () => {
+    const { body } = await app.api.post('/api/auth/login').send({ email: user.email, password: user.password })
+    expect((await user.get('/api/user/profile')).status).toBe(200) // cached
+    await user.post('/api/webhooks', { url: sink.url })
+    expect((await leave()).status).toBe(200)
+    expectRefusal(await user.get('/api/user/profile'), 401, 'unauthorized')
+    const bearer = { authorization: `Bearer ${body.access_token}` }
+    expectRefusal(await app.api.get('/api/user/profile').set(bearer), 401, 'unauthorized')
+    const credentials = { email: user.email, password: user.password }
+    expectRefusal(await app.api.post('/api/auth/login').send(credentials), 401, 'unauthorized')
+    const { rows } = await app.db.query('select enabled, deleted_at from webhooks where user_id = $1', [user.id])
+    expect(rows).toEqual([{ enabled: false, deleted_at: expect.any(Date) }])
+    const again = await app.api.post('/api/auth/register').send(credentials)
+    expect(again.status).toBe(201)
+    expect(again.body.user.id).not.toBe(user.id)
+  })
+
+  it('leaves nothing: no instance, no queue, no row', async () => {
+    const phone = await app.connectedNumber(user, { webhook_url: sink.url })
+    await user.post('/api/messages/send-text', { token: phone.token, number: '628000000003', text: 'First' })
+    await send(phone.token, 'Waits for the gap')
+    const { body } = await send(phone.token, 'Waits behind it')
+    await app.ctx.requestLog.flush()
+    await leave()
+    await app.ctx.userDeletion.runOnce()
+    await app.crew.remover.runDue()
+    expect(instances()).not.toContain(phone.engine_name)
+    const { rows } = await app.db.query('select status from messages where id = $1', [body.message.id])
+    expect(rows).toEqual([{ status: 'canceled' }])
+
+    laterBy(200)
+    await app.ctx.userDeletion.runOnce()
+    for (const table of [
+      'users',
+      'api_keys',
+      'phone_numbers',
+      'messages',
+      'events',
+      'webhooks',
+      'daily_usage',
+      'feeds',
+      'api_requests',
+    ])
+      expect([table, await rowsOf(table)]).toEqual([table, 0])
+    expect(
+      (await app.db.query(`select 1 from unprocessed_events where engine_name like 'user_${user.id}_%'`)).rowCount,
+    ).toBe(0)
+  })
+
+  it('takes nothing of others along', async () => {
+    const other = await app.createUser()
+    const phone = await app.connectedNumber(other)
+    await other.post('/api/messages/send-text', { token: phone.token, number: '628000000001', text: 'Stays' })
+    await leave()
+    laterBy(200)
+    await app.ctx.userDeletion.runOnce()
+    expect((await other.get('/api/messages')).body.messages).not.toEqual([])
+    expect(instances()).toContain(phone.engine_name)
+  })
+})
+
+async function rowsOf(table: string) {
+  const column = table === 'users' ? 'id' : 'user_id'
+  return (await app.db.query(`select 1 from ${table} where ${column} = $1`, [user.id])).rowCount
+}

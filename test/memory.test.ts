@@ -1,0 +1,60 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { type ChildServer, startChild } from './support/child-server.js'
+import { type ConnectedNumber, type TestApp, type TestUser, startTestApp } from './support/test-app.js'
+
+const MEBIBYTE = 1024 * 1024
+const measurable = existsSync('/proc/self/status')
+
+let app: TestApp
+let child: ChildServer
+let users: TestUser[]
+let phone: ConnectedNumber
+beforeAll(async () => {
+  app = await startTestApp({ servers: 1 })
+  users = await Promise.all(Array.from({ length: 20 }, () => app.createUser({ plan_type: 'enterprise' })))
+  phone = await app.connectedNumber(users[0]!)
+  const ids = users.map(({ id }) => id)
+  await app.db.query(
+    `insert into phone_numbers (user_id, server_instance, instance_name, token, display_name, status, first_connected_at)
+     select u, 'sandbox-1', 'many_' || u || '_' || n, 'wst_' || u || '_' || n, 'Many', 'connected', now()
+       from unnest($1::bigint[]) u, generate_series(1, 50) n`,
+    [ids],
+  )
+  await app.db.query(
+    `with numbers as (select id, user_id from phone_numbers where display_name = 'Many'),
+          lane as (insert into lanes (phone_number_id) select id from numbers)
+     insert into messages (user_id, phone_number_id, direction, source, type, recipient, content, status, whatsapp_id)
+     select user_id, id, 'outgoing', 'api', 'text', '628111', jsonb_build_object('text', repeat('x', 500)), 'read', 'M' || n
+       from numbers, generate_series(1, 10) n`,
+  )
+  child = await startChild(app, { LOG_LEVEL: 'warn' })
+})
+afterAll(async () => {
+  await child.end('SIGTERM')
+  await app.stop()
+})
+
+const residentMebibytes = () =>
+  (Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))![1]) * 1024) / MEBIBYTE
+
+const measured = measurable ? it : it.skip
+measured('with 1,000 numbers and 10,000 messages the process stays under 200 MB while it is used', async () => {
+  const clients = users.map((user) => app.as(user, child))
+  let most = residentMebibytes()
+  for (let round = 0; round < 3; round++) {
+    await Promise.all(
+      clients.map(async (client) => {
+        const list = await client.get('/api/phone-numbers?limit=200')
+        expect(list.body.phone_numbers.length).toBeGreaterThanOrEqual(50)
+        for (const path of ['/api/dashboard', '/api/statistics', '/api/user/profile'])
+          expect((await client.get(path)).status).toBe(200)
+      }),
+    )
+    const sends = Array.from({ length: 100 }, (_, n) =>
+      clients[0]!.post('/api/messages/send-text', { token: phone.token, number: '628000000003', text: `Load ${round} ${n}` }),
+    )
+    expect((await Promise.all(sends)).every(({ status }) => status === 200 || status === 202)).toBe(true)
+    most = Math.max(most, residentMebibytes())
+  }
+  expect(most).toBeLessThan(200)
+})
