@@ -21,7 +21,10 @@ function showState({ status, qr_code, expires_in, pairing_code }) {
   expiresAt = qr_code ? Date.now() + expires_in * 1000 : 0
   show('pairing-code', Boolean(pairing_code))
   show('pairing-steps', Boolean(pairing_code))
-  if (pairing_code) by('pairing-code').textContent = pairing_code.replace(/^(.{4})(.{4})$/, '$1-$2')
+  if (pairing_code) {
+    by('pairing-code').textContent = pairing_code.replace(/^(.{4})(.{4})$/, '$1-$2')
+    by('pairing-details').open = true
+  }
   tellTime()
 }
 

@@ -17,6 +17,14 @@ const commands = {
     await prepare({ built: true })
     await runHere('dist/sandbox/main.js', args)
   },
+  async admin(args) {
+    await prepare({ built: true })
+    await runHere('dist/admin.js', args)
+  },
+  async doctor(args) {
+    await prepare({ built: true })
+    await runHere('dist/doctor.js', args)
+  },
   async dev(args) {
     await prepare({ built: false })
     reloadOnChange(['--import', 'tsx', 'src/main.ts', ...args])

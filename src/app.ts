@@ -1,12 +1,13 @@
 import { fileURLToPath } from 'node:url'
 import express from 'express'
-import helmet from 'helmet'
 import type { Context } from './context.js'
 import { isDatabaseDown } from './db/database.js'
 import { AppError } from './errors.js'
 import { handleErrors } from './middleware/handle-errors.js'
 import { requestId } from './middleware/request-id.js'
 import { rememberMount, requestLog } from './middleware/request-log.js'
+import { adminRoutes } from './routes/admin.js'
+import { securityHeaders } from './middleware/security-headers.js'
 import { apiRoutes } from './routes/api.js'
 import { healthRoutes } from './routes/health.js'
 import { internalRoutes } from './routes/internal.js'
@@ -25,8 +26,9 @@ export function buildApp(ctx: Context): express.Express {
   app.use(requestLog(ctx.log, ctx.requestLog))
   app.use('/internal', internalRoutes(ctx))
   app.use('/', pageRoutes(ctx))
-  app.use(helmet())
+  app.use(securityHeaders())
   if (ctx.config.sandbox) app.use('/samples', express.static(SAMPLES, { index: false, redirect: false }))
+  app.use(['/api/v1/admin', '/api/admin'], rememberMount(), adminRoutes(ctx))
   app.use(['/api/v1', '/api'], rememberMount(), apiRoutes(ctx))
   app.use(() => {
     throw new AppError('not_found', 'There is no such address. docs/api.md lists them all.')

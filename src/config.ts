@@ -34,6 +34,7 @@ const Environment = z.object({
   PORT: whole(0, 65_535).default(3000),
   ROLE: z.enum(['all', 'api', 'worker']).default('all'),
   TRUST_PROXY: whole(0, 10).default(0),
+  MAX_ACTIVE_REQUESTS: whole(10, 100_000).default(1000),
   LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
 
   DB_HOST: z.string().optional(),
@@ -41,11 +42,20 @@ const Environment = z.object({
   DB_USER: z.string().default('postgres'),
   DB_NAME: z.string().default('evolution'),
   DB_POOL_MAX: whole(2, 200).default(12),
-  REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'must be a URL that begins with redis:// or rediss://' }).optional(),
+  REDIS_URL: z
+    .url({
+      protocol: /^rediss?$/,
+      error: 'must be a URL that begins with redis:// or rediss://; a password in it has only letters and digits',
+    })
+    .optional(),
 
   EVOLUTION_SERVERS: z.string().transform(list).pipe(z.array(EngineServer).min(1)).optional(),
   INGRESS_URL: httpUrl.optional(),
-  INGRESS_ALLOW_CIDR: z.string().transform(list).default([]),
+  INGRESS_ALLOW_CIDR: z
+    .string()
+    .transform(list)
+    .pipe(z.array(z.union([z.cidrv4(), z.cidrv6(), z.ipv4(), z.ipv6()], 'must be networks such as 10.8.0.0/24')))
+    .default([]),
   ENGINE_SEND_TIMEOUT_SECONDS: whole(5, 600).default(75),
   ENGINE_CONTROL_TIMEOUT_SECONDS: whole(1, 300).default(30),
   SERVER_CONCURRENCY: whole(1, 64).default(6),
@@ -54,6 +64,11 @@ const Environment = z.object({
   SANDBOX: z.stringbool().default(false),
   DATA_DIR: z.string().optional(),
 
+  ADMIN_API_KEY: z.string().optional(),
+  OPERATOR_ALERT_URL: httpUrl.optional(),
+  ALERT_AGE_MINUTES: whole(1, 10_000).default(15),
+  EXPIRY_WARNING_DAYS: whole(0, 90).default(7),
+  EXPIRY_GRACE_DAYS: whole(0, 90).default(3),
   BRAND_NAME: z.string().trim().max(60).default('WhatsApp SaaS API'),
   REGISTRATION: z.enum(['open', 'closed']).default('open'),
   SELF_SERVICE_PLANS: z
@@ -85,6 +100,7 @@ const Environment = z.object({
   MESSAGE_BODY_DAYS: whole(0, 3650).default(90),
   MESSAGE_DAYS: whole(0, 3650).default(0),
   MEDIA_DAYS: whole(1, 3650).default(7),
+  EVOLUTION_MESSAGE_DAYS: whole(0, 3650).default(0),
 })
 
 export const environmentKeys = Object.keys(Environment.shape)
@@ -129,6 +145,7 @@ function shape(env: Env) {
       host: env.HOST,
       port: env.PORT,
       trust_proxy: env.TRUST_PROXY,
+      max_active_requests: env.MAX_ACTIVE_REQUESTS,
       public_url: (env.SERVER_URL ?? own).replace(/\/+$/, ''),
     },
     log: { level: env.LOG_LEVEL },
@@ -154,6 +171,9 @@ function shape(env: Env) {
     },
     sandbox: env.SANDBOX,
     brand_name: env.BRAND_NAME,
+    admin: { api_key: env.ADMIN_API_KEY },
+    alerts: { url: env.OPERATOR_ALERT_URL, age_minutes: env.ALERT_AGE_MINUTES, data_dir: env.DATA_DIR ?? '.' },
+    expiry: { warning_days: env.EXPIRY_WARNING_DAYS, grace_days: env.EXPIRY_GRACE_DAYS },
     auth: { jwt_secret: env.JWT_SECRET ?? '' },
     users: {
       registration: env.REGISTRATION,
@@ -173,6 +193,7 @@ function shape(env: Env) {
       message_body_days: env.MESSAGE_BODY_DAYS,
       message_days: env.MESSAGE_DAYS,
       media_days: env.MEDIA_DAYS,
+      evolution_message_days: env.EVOLUTION_MESSAGE_DAYS,
     },
   }
 }
@@ -195,6 +216,8 @@ function checkSecrets(env: Env, loopback: boolean) {
     if (loopback && (fault !== 'is missing' || name === 'DB_PASSWORD')) warnings.push(`${name} ${fault}; ${HOW_TO}`)
     else problems.push(`${name} ${fault}; ${HOW_TO}`)
   }
+  const admin = env.ADMIN_API_KEY === undefined ? undefined : faultOf(env.ADMIN_API_KEY, 20)
+  if (admin) (loopback ? warnings : problems).push(`ADMIN_API_KEY ${admin}; ${HOW_TO}`)
   if (!env.SERVER_URL && !loopback)
     problems.push('SERVER_URL is missing; set it to the address your users call, such as https://api.example.com')
   return { problems, warnings }

@@ -1,5 +1,6 @@
 import { Bus } from './cache/bus.js'
 import { Redis } from './cache/redis.js'
+import { AlertChannel } from './clients/alert-channel.js'
 import { MediaClient } from './clients/media.js'
 import { ServerPool } from './clients/server-pool.js'
 import { WebhookHttp } from './clients/webhook-http.js'
@@ -7,8 +8,11 @@ import type { Config } from './config.js'
 import { Database } from './db/database.js'
 import type { Logger } from './logger.js'
 import { createLogger } from './logger.js'
+import { AdminReports } from './services/admin-reports.js'
+import { AdminUsers } from './services/admin-users.js'
 import { Acknowledgements } from './services/acknowledgements.js'
 import { AccessTokens } from './services/access-tokens.js'
+import { Alerts } from './services/alerts.js'
 import { ApiKeyService } from './services/api-keys.js'
 import { Authenticator } from './services/authenticator.js'
 import { BulkService } from './services/bulk.js'
@@ -16,17 +20,20 @@ import { ContactService } from './services/contacts.js'
 import { systemClock } from './services/clock.js'
 import { DeliveryService } from './services/deliveries.js'
 import { Drafting } from './services/drafting.js'
+import { Evacuation } from './services/evacuation.js'
 import { EventFeed } from './services/event-feed.js'
 import { FeedWatch } from './services/feed-watch.js'
 import { GapFiller } from './services/gap-filler.js'
 import { HealthService } from './services/health.js'
 import { IngressService } from './services/ingress.js'
+import { InstanceImport } from './services/instance-import.js'
 import { InstanceRemovals } from './services/instance-removals.js'
 import { InstanceService } from './services/instances.js'
 import { KeyUsage } from './services/key-usage.js'
 import { Lanes } from './services/lanes.js'
 import { LinkPages } from './services/link-pages.js'
 import { Linking } from './services/linking.js'
+import { Load } from './services/load.js'
 import { LoginBackoff } from './services/login-backoff.js'
 import { MediaService } from './services/media.js'
 import { Membership } from './services/membership.js'
@@ -37,6 +44,7 @@ import { NumberConnections } from './services/number-connections.js'
 import { NumberReports } from './services/number-reports.js'
 import { NumberSettings } from './services/number-settings.js'
 import { PhoneNumberService } from './services/phone-numbers.js'
+import { PlanService } from './services/plans.js'
 import { Placement } from './services/placement.js'
 import { ProfileService } from './services/profiles.js'
 import { QueueService } from './services/queue.js'
@@ -45,9 +53,11 @@ import { Reconciliation } from './services/reconciliation.js'
 import { RedeliveryService } from './services/redelivery.js'
 import { RequestService } from './services/requests.js'
 import { RequestLog } from './services/request-log.js'
+import { ServerAdministration } from './services/server-administration.js'
 import { StatisticsService } from './services/statistics.js'
 import { UserDeletion } from './services/user-deletion.js'
 import { UserExport } from './services/user-export.js'
+import { UserExpiry } from './services/user-expiry.js'
 import { UserService } from './services/users.js'
 import { WaitingRoom } from './services/waiting-room.js'
 import { WebhookTester } from './services/webhook-tester.js'
@@ -72,6 +82,9 @@ export function openResources(config: Config, log: Logger = createLogger(config.
     media: new MediaClient({ private_targets: config.media.private_targets, max_bytes: config.media.max_bytes }),
     webhookGuard,
     webhookHttp: new WebhookHttp(webhookGuard),
+    alertChannel: config.alerts.url
+      ? new AlertChannel({ url: config.alerts.url, from: config.brand_name })
+      : undefined,
   }
 }
 
@@ -105,6 +118,10 @@ export function buildContext(config: Config, resources: Resources) {
   const numberConnections = new NumberConnections(db, instances, linking, changes, removals, config.users)
   const loginBackoff = new LoginBackoff(db, clock, config.auth.jwt_secret)
   const profiles = new ProfileService(db, tokens, loginBackoff, bus, clock)
+  const userDeletion = new UserDeletion(db, profiles, phoneNumbers, bus, clock, log)
+  const expiry = new UserExpiry(db, bus, config.expiry)
+  const parked = () => waitingRoom.size + feedWatch.size
+  const load = new Load({ parked, commits: () => lanes.backlog }, config.http, log)
 
   return {
     config,
@@ -125,12 +142,24 @@ export function buildContext(config: Config, resources: Resources) {
     users: new UserService(db, tokens, loginBackoff, config.users),
     profiles,
     loginBackoff,
+    load,
     userExport: new UserExport(db),
-    userDeletion: new UserDeletion(db, profiles, phoneNumbers, bus, clock, log),
+    userDeletion,
     requests: new RequestService(db),
     phoneNumbers,
     placement,
     changes,
+    expiry,
+    plans: new PlanService(db, bus),
+    adminUsers: new AdminUsers(db, expiry, changes, userDeletion, {
+      public_url: config.http.public_url,
+      default_time_zone: config.users.default_time_zone,
+    }),
+    adminReports: new AdminReports(db),
+    alerts: new Alerts(db, placement, resources.alertChannel, config.alerts, log),
+    serverAdministration: new ServerAdministration(db, pool, placement),
+    evacuation: new Evacuation(db, changes),
+    instanceImport: new InstanceImport(db, pool, instances, changes),
     numberConnections,
     linkPages: new LinkPages(db, linking, numberConnections, config.http),
     numberSettings: new NumberSettings(db, instances, webhooks),

@@ -18,15 +18,16 @@ const PRIVATE = [
 ]
 
 /** JSON lines on standard output. error: a human must act; warn: worth a look; info: one line per request or attempt. */
-export function createLogger(level: string): Logger {
-  return pino({
+export function createLogger(level: string, destination: pino.DestinationStream = pino.destination(1)): Logger {
+  const options: pino.LoggerOptions = {
     level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
     redact: { paths: PRIVATE.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: '[private]' },
     serializers: { err: describeError },
-  })
+  }
+  return pino(options, destination)
 }
 
 /** An error without the properties libraries hang on it: axios keeps headers there, and those hold the global key. */

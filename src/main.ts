@@ -23,7 +23,11 @@ async function start() {
   for (const note of embedded.notes) say(note)
   if (lifecycle.isStopping) return
   const { startServer } = await serverModule
-  const server = await startServer(config)
+  const server = await startServer(config).catch(async (error: unknown) => {
+    const { explainKnown } = await import('./services/doctor-database.js')
+    const message = explainKnown(error, config)
+    throw message ? new Error(message, { cause: error }) : error
+  })
   lifecycle.onClose(() => server.close())
   if (!lifecycle.isStopping) announce(server.url, embedded)
 }

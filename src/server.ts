@@ -1,10 +1,11 @@
-import { type Server, createServer } from 'node:http'
+import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { buildApp } from './app.js'
 import type { Config } from './config.js'
 import { type Context, type Resources, buildContext, openResources } from './context.js'
 import { migrate } from './db/migrate.js'
 import * as servers from './db/servers.js'
+import { createHttpServer } from './http-server.js'
 import { createLogger } from './logger.js'
 import { type Crew, buildCrew } from './workers/crew.js'
 
@@ -35,7 +36,7 @@ async function start(config: Config, resources: Resources): Promise<RunningServe
   await context.membership.join()
 
   const crew = buildCrew(context)
-  const http = createServer(buildApp(context))
+  const http = createHttpServer(buildApp(context), context.load)
   const port = await listen(http, config)
   for (const worker of crew.always) worker.start()
   if (config.role !== 'api') {
@@ -48,10 +49,6 @@ async function start(config: Config, resources: Resources): Promise<RunningServe
 }
 
 function listen(http: Server, config: Config): Promise<number> {
-  // nginx keeps idle connections for 60 s; ours must live longer, or it would send into a closing one.
-  http.keepAliveTimeout = 65_000
-  http.headersTimeout = 20_000
-  http.requestTimeout = 120_000
   return new Promise((resolve, reject) => {
     http.once('error', reject)
     http.listen(config.http.port, config.http.host, () => resolve((http.address() as AddressInfo).port))

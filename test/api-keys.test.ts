@@ -53,7 +53,12 @@ it('is one alone after many rotations at once', async () => {
   const { body } = await app.api.post('/api/auth/login').send({ email, password })
   const bearer = { authorization: `Bearer ${body.access_token}` }
   const rotated = await Promise.all(
-    Array.from({ length: 5 }, () => app.api.post('/api/user/api-key/rotate').set(bearer).then((answer) => answer)),
+    Array.from({ length: 5 }, () =>
+      app.api
+        .post('/api/user/api-key/rotate')
+        .set(bearer)
+        .then((answer) => answer),
+    ),
   )
   const answers = await Promise.all(
     rotated.map(({ body }) => profileWith({ 'x-api-key': body.api_key }).then(({ status }) => status)),

@@ -85,13 +85,17 @@ describe.each(paths)('%s', (path) => {
       for (const value of values) {
         if (isGood(name, value)) continue
         const answer = await json(path, withToken({ ...GOOD[path], [name]: value }))
-        if (!REFUSED.includes(answer.status)) throw new Error(`${name}: ${String(value).slice(0, 20)} got ${answer.status}`)
+        if (!REFUSED.includes(answer.status))
+          throw new Error(`${name}: ${JSON.stringify(value)?.slice(0, 20)} got ${answer.status}`)
         expectRefusal(answer, answer.status, /^(invalid_request|payload_too_large|not_found|unauthorized)$/)
       }
   })
 
   it('refuses __proto__ and poisons nothing', async () => {
-    const body = withToken(GOOD[path]).replace('{', '{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}},')
+    const body = withToken(GOOD[path]).replace(
+      '{',
+      '{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}},',
+    )
     expectRefusal(await json(path, body), 400, 'invalid_request')
     expect(({} as Record<string, unknown>).polluted).toBeUndefined()
   })
@@ -102,7 +106,11 @@ it.each([
   ['a short password', '/api/auth/register', { ...REGISTER, password: 'short' }],
   ['no e-mail address', '/api/auth/register', { ...REGISTER, email: 'nobody' }],
   ['two e-mail addresses', '/api/auth/register', { ...REGISTER, email: 'a@example.com, b@example.com' }],
-  ['an e-mail address with a line break', '/api/auth/register', { ...REGISTER, email: 'a@example.com\r\nBcc: b@example.com' }],
+  [
+    'an e-mail address with a line break',
+    '/api/auth/register',
+    { ...REGISTER, email: 'a@example.com\r\nBcc: b@example.com' },
+  ],
   ['an over-long name', '/api/auth/register', { ...REGISTER, full_name: 'x'.repeat(201) }],
   ['an over-long display name', '/api/phone-numbers/create', { display_name: 'x'.repeat(101) }],
   ['metadata that is too long', '/api/phone-numbers/create', { ...CREATE, metadata: { a: 'x'.repeat(5_000) } }],
@@ -119,7 +127,11 @@ it.each([
   ['a ttl that is no number', '/api/messages/send-text', { ...TEXT, ttl_seconds: 'long' }],
   ['an unknown kind', '/api/messages/send-media', { ...MEDIA, mediaType: 'hologram' }],
   ['a URL that is none', '/api/messages/send-media', { ...MEDIA, base64: undefined, mediaUrl: 'not a url' }],
-  ['a file of another scheme', '/api/messages/send-media', { ...MEDIA, base64: undefined, mediaUrl: 'file:///etc/passwd' }],
+  [
+    'a file of another scheme',
+    '/api/messages/send-media',
+    { ...MEDIA, base64: undefined, mediaUrl: 'file:///etc/passwd' },
+  ],
   ['an over-long caption', '/api/messages/send-media', { ...MEDIA, caption: 'x'.repeat(5_000) }],
 ])('refuses %s', async (_what, path, body) => {
   expectRefusal(await json(path, withToken(body)), 400, 'invalid_request')

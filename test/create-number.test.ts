@@ -22,7 +22,12 @@ it('answers a number with its token and a QR code that is a picture', async () =
   const { status, body } = await create(user)
   expect(status).toBe(201)
   const phone = body.phone_number
-  expect(phone).toMatchObject({ display_name: 'Customer Service', status: 'qr_ready', phone_number: null, webhook_url: null })
+  expect(phone).toMatchObject({
+    display_name: 'Customer Service',
+    status: 'qr_ready',
+    phone_number: null,
+    webhook_url: null,
+  })
   expect(phone.instance_name).toMatch(new RegExp(`^user_${user.id}_\\d{13}_[0-9a-f]{8}$`))
   expect(phone.token).toMatch(/^wst_[\w-]{32}$/)
   const image = Buffer.from((phone.qr_code as string).replace('data:image/png;base64,', ''), 'base64')
@@ -53,7 +58,9 @@ it('keeps what the user wants to remember with the number', async () => {
   const metadata = { customer: 17, tags: ['a', 'b'] }
   const { body } = await create(user, { metadata, receive_groups: true })
   expect(body.phone_number).toMatchObject({ metadata, receive_groups: true })
-  const [instance] = app.sandboxOf(`${body.phone_number.instance_name}_g1`).controls.requests({ path: '/instance/create' })
+  const [instance] = app
+    .sandboxOf(`${body.phone_number.instance_name}_g1`)
+    .controls.requests({ path: '/instance/create' })
     .requests.slice(-1)
   expect(instance!.body).toMatchObject({ groupsIgnore: false, qrcode: false, syncFullHistory: false })
 })

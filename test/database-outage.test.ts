@@ -91,6 +91,8 @@ it('while PostgreSQL is away calls get 503 quickly, /readyz says why, and all co
   expect(await count(`whatsapp_id = '3AOUTAGE'`)).toBe(1)
   expect(await count(`content->>'text' = 'During'`)).toBe(0)
   // The answer of the engine came while nobody could write it down; it was kept and written afterwards.
-  await eventually(async () => (await count(`id = ${body.message.id} and status in ('sent', 'delivered', 'read')`)) === 1)
+  await eventually(
+    async () => (await count(`id = ${body.message.id} and status in ('sent', 'delivered', 'read')`)) === 1,
+  )
   expect(phone.controls.ledger.count(phone.engine_name, '628555000222', 'In the middle of it')).toBe(1)
 }, 60_000)

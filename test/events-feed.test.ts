@@ -92,7 +92,8 @@ describe('GET /api/events', () => {
     const { next_cursor } = (await feed('?after=latest')).body
     const started = Date.now()
     const waiting = feed(`?after=${next_cursor}&wait=20`).then((answer) => ({ answer, ms: Date.now() - started }))
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    const { waiters } = app.ctx.feedWatch as unknown as { waiters: Set<unknown> }
+    await eventually(() => Promise.resolve(waiters.size === 1))
     await happen('at last')
     const { answer, ms } = await waiting
     expect(answer.body.events.map(textOf)).toEqual(['at last'])
@@ -186,7 +187,8 @@ describe('GET /api/events/stream', () => {
     const headers = { 'x-api-key': user.api_key }
     const stream = await fetch(`${replica.url}/api/events/stream`, { headers })
     const poll = fetch(`${replica.url}/api/events?after=latest&wait=60`, { headers })
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    const { waiters } = replica.context.feedWatch as unknown as { waiters: Set<unknown> }
+    await eventually(() => Promise.resolve(waiters.size === 2))
     const started = Date.now()
     await Promise.all([replica.close(), stream.text(), poll.then((answer) => expect(answer.status).toBe(200))])
     expect(Date.now() - started).toBeLessThan(5_000)

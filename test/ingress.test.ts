@@ -33,7 +33,10 @@ const stored = async () => {
 }
 const unprocessed = async () => (await app.db.query('select * from unprocessed_events order by id')).rows
 const statusOf = async () => (await user.get(`/api/phone-numbers/${phone.id}/status`)).body.phone_number
-const connection = (state: string, statusReason: number) => ({ event: 'connection.update', data: { state, statusReason } })
+const connection = (state: string, statusReason: number) => ({
+  event: 'connection.update',
+  data: { state, statusReason },
+})
 
 it('answers 200 once the event is stored', async () => {
   const answer = await app.engineSays(phone.engine_name, upsert('Hello'))
@@ -53,7 +56,9 @@ it('stores an event once, whether it is repeated byte by byte or told again in o
     'Only once',
     'Once in a burst',
   ])
-  const events = await app.db.query(`select 1 from events where type = 'message.received' and payload::text like '%nce%'`)
+  const events = await app.db.query(
+    `select 1 from events where type = 'message.received' and payload::text like '%nce%'`,
+  )
   expect(events.rowCount).toBe(2)
   expect((await user.get('/api/statistics')).body.statistics.totals.messages_received).toBe(3)
 })

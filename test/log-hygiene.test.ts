@@ -20,7 +20,11 @@ it('no key, token, secret, recipient, text or QR code is in a line of the log', 
   const client = app.as(user, child)
   const api = (path: string) => `${child.url}${path}`
   const json = (path: string, body: unknown, headers = {}) =>
-    fetch(api(path), { method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json', ...headers } })
+    fetch(api(path), {
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json', ...headers },
+    })
   const login = (await (await json('/api/auth/login', { email: user.email, password: 'Passw0rdOfTheLog' })).json()) as {
     access_token: string
   }
@@ -34,19 +38,30 @@ it('no key, token, secret, recipient, text or QR code is in a line of the log', 
     const { body } = await client.get(`/api/phone-numbers/${phone.id}/status`)
     return body.phone_number.status === 'connected'
   })
-  const send = (number: string, text: string) => client.post('/api/messages/send-text?wait=1', { token: phone.token, number, text })
+  const send = (number: string, text: string) =>
+    client.post('/api/messages/send-text?wait=1', { token: phone.token, number, text })
   for (const number of ['628111000222', '628000000002', '628000000007', '628000000008', '628000000009', '628000000011'])
     await send(number, `Words to nobody else ${number}`)
   const caption = 'A caption to nobody else'
   const file = Buffer.from('The file of nobody else').toString('base64')
-  await client.post('/api/messages/send-media', { token: phone.token, number: '628111000222', mediaType: 'document', base64: file, caption })
+  await client.post('/api/messages/send-media', {
+    token: phone.token,
+    number: '628111000222',
+    mediaType: 'document',
+    base64: file,
+    caption,
+  })
   sink.replyWith(500)
   controls.incoming(engine_name, { chat: '628111000333', text: 'An answer to nobody else', push_name: 'Rahasia' })
   await eventually(() => Promise.resolve(sink.ofType('message.received').length === 1))
   // What goes wrong is logged with more care, not with less.
   const secret = ingressSecret(ENGINE_KEY, engine_name)
   const ingress = (text: string) =>
-    fetch(api(`/internal/evolution/${engine_name}`), { method: 'POST', body: text, headers: { 'x-ingress-secret': secret } })
+    fetch(api(`/internal/evolution/${engine_name}`), {
+      method: 'POST',
+      body: text,
+      headers: { 'x-ingress-secret': secret },
+    })
   await ingress('{"event":"messages.upsert","apikey":"KeyOfTheInstance","data":{"text":"An answer to nobody else"')
   await json('/api/messages/send-text', { token: phone.token, number: 'no number', text: 'Words to nobody else' })
   await fetch(api(`/api/nothing/${phone.token}?x-api-key=${user.api_key}`))

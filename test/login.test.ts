@@ -39,11 +39,19 @@ it('tells passwords apart that differ only after 72 bytes', async () => {
   expectRefusal(await logIn(email, long), 401, 'unauthorized')
 })
 
+interface Claims {
+  audience?: string
+  expires?: string
+  sub?: string
+  ver?: number | null
+}
+
 describe('an access token', () => {
   const key = new TextEncoder().encode(JWT_SECRET)
-  const build = ({ audience = 'whatsapp-saas-api', expires = '1h', sub = String(user.id), ver = 1 as unknown } = {}) =>
+  const build = ({ audience = 'whatsapp-saas-api', expires = '1h', sub = String(user.id), ver = 1 }: Claims = {}) =>
     new SignJWT({ ver }).setSubject(sub).setAudience(audience).setIssuedAt().setExpirationTime(expires)
-  const sign = (token = build(), alg = 'HS256', secret = key) => token.setProtectedHeader({ alg, typ: 'JWT' }).sign(secret)
+  const sign = (token = build(), alg = 'HS256', secret = key) =>
+    token.setProtectedHeader({ alg, typ: 'JWT' }).sign(secret)
   const unsigned = async () => {
     const header = Buffer.from(JSON.stringify({ alg: 'none', typ: 'JWT' })).toString('base64url')
     return `${header}.${(await sign()).split('.')[1]}.`

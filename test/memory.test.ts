@@ -51,7 +51,11 @@ measured('with 1,000 numbers and 10,000 messages the process stays under 200 MB 
       }),
     )
     const sends = Array.from({ length: 100 }, (_, n) =>
-      clients[0]!.post('/api/messages/send-text', { token: phone.token, number: '628000000003', text: `Load ${round} ${n}` }),
+      clients[0]!.post('/api/messages/send-text', {
+        token: phone.token,
+        number: '628000000003',
+        text: `Load ${round} ${n}`,
+      }),
     )
     expect((await Promise.all(sends)).every(({ status }) => status === 200 || status === 202)).toBe(true)
     most = Math.max(most, residentMebibytes())

@@ -73,9 +73,10 @@ it('user_dashboard adds up a user', async () => {
 })
 
 it.each(['user_dashboard', 'phone_number_details'])('%s has no column that holds a credential', async (view) => {
-  const { rows } = await app.db.query(`select column_name as name from information_schema.columns where table_name = $1`, [
-    view,
-  ])
+  const { rows } = await app.db.query(
+    `select column_name as name from information_schema.columns where table_name = $1`,
+    [view],
+  )
   expect(rows.length).toBeGreaterThan(5)
   expect(rows.filter(({ name }) => /key|token|secret|password|hash|qr/.test(name as string))).toEqual([])
 })

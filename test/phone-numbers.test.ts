@@ -23,7 +23,8 @@ it('are listed newest first, page by page, and only to their owner', async () =>
     ids.push((await user.post('/api/phone-numbers/create', { display_name })).body.phone_number.id)
   await other.post('/api/phone-numbers/create', { display_name: 'Foreign' })
 
-  const names = (body: { phone_numbers: { display_name: string }[] }) => body.phone_numbers.map((one) => one.display_name)
+  const names = (body: { phone_numbers: { display_name: string }[] }) =>
+    body.phone_numbers.map((one) => one.display_name)
   const whole = await user.get('/api/phone-numbers')
   expect(names(whole.body)).toEqual(['Three', 'Two', 'One'])
   expect(whole.body.next_cursor).toBeNull()
@@ -68,7 +69,10 @@ it('survive a short loss of the connection without a word, and count as lost aft
   const user = await app.createUser()
   const phone = await app.connectedNumber(user)
   const status = async () => (await user.get(`/api/phone-numbers/${phone.id}/status`)).body.phone_number
-  await app.engineSays(phone.engine_name, { event: 'connection.update', data: { state: 'connecting', statusReason: 200 } })
+  await app.engineSays(phone.engine_name, {
+    event: 'connection.update',
+    data: { state: 'connecting', statusReason: 200 },
+  })
   await app.crew.reconciler.runOnce(60)
   expect(await status()).toMatchObject({ status: 'connected' })
   await app.crew.reconciler.runOnce(0)

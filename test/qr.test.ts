@@ -77,7 +77,9 @@ it('after a log-out is that of a new instance, and the number works again under 
   await eventually(async () => (await statusOf(phone.id)).status === 'connected')
   expect(await statusOf(phone.id)).toMatchObject({ instance_name: phone.instance_name, token: phone.token })
   await app.crew.remover.runDue()
-  expect(app.sandboxes.flatMap((one) => one.controls.instances()).map(({ name }) => name)).not.toContain(phone.engine_name)
+  expect(app.sandboxes.flatMap((one) => one.controls.instances()).map(({ name }) => name)).not.toContain(
+    phone.engine_name,
+  )
 
   const text = 'After the relink'
   const sent = await user.post('/api/messages/send-text', { token: phone.token, number: '628000000003', text })

@@ -8,12 +8,13 @@ const MESSAGES = 50_000
 
 /** Enough rows that reading a whole table is never the cheapest way. */
 const GENERATED = [
+  `insert into servers (name, url, listed) select 'many-' || n, 'http://127.0.0.1:9', false from generate_series(0, 99) n`,
   `insert into users (email, password_hash, api_key, plan_type, max_phone_numbers, max_messages_per_day, time_zone)
    select 'many' || n || '@example.com', 'x', 'wsk_…', 'enterprise', 50, 50000, 'Asia/Jakarta' from generate_series(1, ${USERS}) n`,
   `insert into api_keys (user_id, name, key_hash, hint) select id, 'default', sha256(id::text::bytea), 'wsk_…' from users where email like 'many%'`,
   `insert into feeds (user_id, last_position) select id, 20 from users where email like 'many%'`,
   `insert into phone_numbers (user_id, server_instance, instance_name, token, display_name, status, first_connected_at)
-   select id, 'sandbox-1', 'many_' || id, 'wst_' || id, 'Many', 'connected', now() from users where email like 'many%'`,
+   select id, 'many-' || id % 100, 'many_' || id, 'wst_' || id, 'Many', 'connected', now() from users where email like 'many%'`,
   `insert into lanes (phone_number_id) select id from phone_numbers where display_name = 'Many'`,
   `insert into webhooks (user_id, phone_number_id, url, secret, event_types)
    select user_id, id, 'http://127.0.0.1:9/', 'whsec_', '{message.received}' from phone_numbers where display_name = 'Many'`,
@@ -66,23 +67,27 @@ const nodesOf = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(nod
 /** Everything that is asked of the database while `work` runs, with its values. */
 async function asked(work: () => Promise<void>): Promise<Map<string, unknown[]>> {
   const seen = new Map<string, unknown[]>()
-  const original = pg.Client.prototype.query as (...args: unknown[]) => unknown
-  pg.Client.prototype.query = function (this: pg.Client, ...args: unknown[]) {
-    const [text, values] = typeof args[0] === 'object' ? Object.values(args[0] as { text: string; values: unknown[] }) : args
-    if (typeof text === 'string' && /^\s*(select|insert|update|delete|with)\b/i.test(text))
-      if (!seen.has(text)) seen.set(text, (values as unknown[] | undefined) ?? [])
-    return original.apply(this, args)
-  } as typeof pg.Client.prototype.query
+  const client = pg.Client.prototype as { query: (this: pg.Client, ...args: unknown[]) => unknown }
+  const original = client.query
+  client.query = function (first, second, ...rest) {
+    const { text, values } = typeof first === 'string' ? { text: first, values: second } : (first as pg.QueryConfig)
+    if (/^\s*(select|insert|update|delete|with)\b/i.test(text) && !seen.has(text))
+      seen.set(text, Array.isArray(values) ? values : [])
+    return original.call(this, first, second, ...rest)
+  }
   try {
     await work()
   } finally {
-    pg.Client.prototype.query = original as typeof pg.Client.prototype.query
+    client.query = original
   }
   return seen
 }
 
 async function largeTables(): Promise<Set<string>> {
-  const { rows } = await app.db.query<{ name: string }>('select relname as name from pg_class where relkind = $1 and reltuples > 5000', ['r'])
+  const { rows } = await app.db.query<{ name: string }>(
+    'select relname as name from pg_class where relkind = $1 and reltuples > 5000',
+    ['r'],
+  )
   return new Set(rows.map(({ name }) => name))
 }
 
@@ -114,7 +119,9 @@ async function work() {
   )
   await eventually(() => Promise.resolve(sink.ofType('message.received').length >= 7))
   const child = await startChild(app)
-  const held = app.as(user, child).post('/api/messages/send-text?wait=0', { token: phone.token, number: '628000000012', text: 'Held' })
+  const held = app
+    .as(user, child)
+    .post('/api/messages/send-text?wait=0', { token: phone.token, number: '628000000012', text: 'Held' })
   await held
   await child.end('SIGKILL')
   await app.db.query(`update processes set heartbeat_at = now() - interval '16 s' where id = $1`, [child.process_id])
@@ -130,7 +137,9 @@ it('no call and no worker reads a large table from end to end', async () => {
     await work()
   })
   const large = await largeTables()
-  expect([...large]).toEqual(expect.arrayContaining(['users', 'phone_numbers', 'messages', 'deliveries', 'api_requests']))
+  expect([...large]).toEqual(
+    expect.arrayContaining(['users', 'phone_numbers', 'messages', 'deliveries', 'api_requests']),
+  )
   expect(statements.size).toBeGreaterThan(40)
   const scans: string[] = []
   for (const [text, values] of statements) {

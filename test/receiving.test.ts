@@ -21,7 +21,9 @@ afterAll(async () => {
 const ANA = '628111222333'
 /** What the webhook was told about one message of WhatsApp. */
 const told = (whatsapp_id: string) =>
-  sink.received.filter(({ body }) => (body.data.message as { whatsapp_id: string } | undefined)?.whatsapp_id === whatsapp_id)
+  sink.received.filter(
+    ({ body }) => (body.data.message as { whatsapp_id: string } | undefined)?.whatsapp_id === whatsapp_id,
+  )
 async function tells(whatsapp_id: string, count = 1) {
   await eventually(() => Promise.resolve(told(whatsapp_id).length >= count))
   return told(whatsapp_id).map(({ body }) => body)
@@ -58,7 +60,12 @@ it('tells a text with all its circumstances', async () => {
 })
 
 it('tells what kind of file came, and with which words', async () => {
-  const media = { type: 'image', base64: Buffer.from('a picture').toString('base64'), mimetype: 'image/jpeg', caption: 'Look' }
+  const media = {
+    type: 'image',
+    base64: Buffer.from('a picture').toString('base64'),
+    mimetype: 'image/jpeg',
+    caption: 'Look',
+  }
   const [event] = await tells(phone.controls.incoming(phone.engine_name, { chat: ANA, media }))
   expect(event!.data.message).toMatchObject({
     type: 'image',
@@ -67,9 +74,17 @@ it('tells what kind of file came, and with which words', async () => {
 })
 
 it.each([
-  ['location', { locationMessage: { degreesLatitude: -6.2, degreesLongitude: 106.8, name: 'Monas' } }, { name: 'Monas' }],
+  [
+    'location',
+    { locationMessage: { degreesLatitude: -6.2, degreesLongitude: 106.8, name: 'Monas' } },
+    { name: 'Monas' },
+  ],
   ['reaction', { reactionMessage: { text: '👍', key: { id: 'ABC' } } }, { reaction: '👍', whatsapp_id: 'ABC' }],
-  ['contact', { contactMessage: { displayName: 'Budi', vcard: 'BEGIN:VCARD' } }, { contacts: [{ name: 'Budi', vcard: 'BEGIN:VCARD' }] }],
+  [
+    'contact',
+    { contactMessage: { displayName: 'Budi', vcard: 'BEGIN:VCARD' } },
+    { contacts: [{ name: 'Budi', vcard: 'BEGIN:VCARD' }] },
+  ],
   ['unknown', { futureMessage: { what: 'ever' } }, { engine_type: 'futureMessage' }],
 ])('tells a %s', async (type, message, content) => {
   const [event] = await tells(phone.controls.incoming(phone.engine_name, { chat: ANA, message }))
@@ -80,7 +95,12 @@ it('names the phone number of a sender who hides behind a privacy id, or the id 
   const [hidden] = await tells(phone.controls.incoming(phone.engine_name, { chat: ANA, text: 'Hidden', lid: true }))
   expect(hidden!.data.message).toMatchObject({ from: ANA, chat: ANA, lid: expect.stringMatching(/^\d+@lid$/) })
   const key = { id: '3ALID', remoteJid: '99887766@lid', fromMe: false }
-  const data = { key, message: { conversation: 'No number' }, messageType: 'conversation', messageTimestamp: 1_700_000_000 }
+  const data = {
+    key,
+    message: { conversation: 'No number' },
+    messageType: 'conversation',
+    messageTimestamp: 1_700_000_000,
+  }
   await app.engineSays(phone.engine_name, { event: 'messages.upsert', data })
   const [only] = await tells('3ALID')
   expect(only!.data.message).toMatchObject({ from: '99887766@lid', chat: '99887766@lid', lid: '99887766@lid' })
@@ -117,7 +137,11 @@ it('tells an edit and a deletion for everyone, each once', async () => {
 })
 
 it('tells how a message fares, in order, and never backwards', async () => {
-  const { body } = await user.post('/api/messages/send-text', { token: phone.token, number: '628000000003', text: 'Hi' })
+  const { body } = await user.post('/api/messages/send-text', {
+    token: phone.token,
+    number: '628000000003',
+    text: 'Hi',
+  })
   const { whatsapp_id } = body.message
   for (const status of ['READ', 'DELIVERY_ACK', 'SERVER_ACK', 'READ', 'PLAYED'])
     phone.controls.status(phone.engine_name, whatsapp_id, status)
@@ -129,7 +153,9 @@ it('tells how a message fares, in order, and never backwards', async () => {
 })
 
 it('numbers the events of a user without a gap, in the order they are told', async () => {
-  const ids = Array.from({ length: 20 }, (_, i) => phone.controls.incoming(phone.engine_name, { chat: ANA, text: `Nr ${i}` }))
+  const ids = Array.from({ length: 20 }, (_, i) =>
+    phone.controls.incoming(phone.engine_name, { chat: ANA, text: `Nr ${i}` }),
+  )
   for (const id of ids) await tells(id)
   const { rows } = await app.db.query('select position from events where user_id = $1 order by position', [user.id])
   expect(rows.map(({ position }) => position)).toEqual(Array.from(rows, (_, i) => i + 1))

@@ -49,7 +49,9 @@ withRedis('two replicas with one Redis', () => {
     const phone = await app.connectedNumber(user)
     const answers = await Promise.all(
       replicas().map((server, n) =>
-        app.as(user, server).post('/api/messages/send-text', { token: phone.token, number: '628000000003', text: `Hi ${n}` }),
+        app
+          .as(user, server)
+          .post('/api/messages/send-text', { token: phone.token, number: '628000000003', text: `Hi ${n}` }),
       ),
     )
     return answers.map(({ status }) => status)

@@ -10,7 +10,11 @@ const FILES: Record<string, Buffer> = {
     'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
     'base64',
   ),
-  'clip.mp4': Buffer.concat([ascii('\0\0\0\x18ftypmp42\0\0\0\0mp42isom'), ascii('\0\0\0\x20hdlr\0\0\0\0\0\0\0\0vide'), Buffer.alloc(64)]),
+  'clip.mp4': Buffer.concat([
+    ascii('\0\0\0\x18ftypmp42\0\0\0\0mp42isom'),
+    ascii('\0\0\0\x20hdlr\0\0\0\0\0\0\0\0vide'),
+    Buffer.alloc(64),
+  ]),
   'song.mp3': Buffer.concat([ascii('ID3\x03\0\0\0\0\0\0'), Buffer.from([0xff, 0xfb, 0x90, 0x64]), Buffer.alloc(500)]),
   'report.pdf': ascii('%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nendobj\ntrailer\n<< /Root 1 0 R >>\n%%EOF\n'),
 }
@@ -24,7 +28,8 @@ beforeAll(async () => {
   files = createServer((req, res) => {
     const name = req.url!.slice(1)
     if (name === 'moved') res.writeHead(302, { location: '/photo.png' }).end()
-    else if (name === 'huge.bin') res.writeHead(200, { 'content-length': 3 * 1024 * 1024 }).end(Buffer.alloc(3 * 1024 * 1024))
+    else if (name === 'huge.bin')
+      res.writeHead(200, { 'content-length': 3 * 1024 * 1024 }).end(Buffer.alloc(3 * 1024 * 1024))
     else if (name === 'endless') for (let n = 0; n < 40; n++) res.write(Buffer.alloc(64 * 1024))
     else if (FILES[name]) res.end(FILES[name])
     else res.writeHead(404).end()
@@ -90,7 +95,11 @@ it.each(KINDS)('sends %s as an upload', async (mediaType, name, mimetype) => {
 })
 
 it('goes by the bytes and not by the name', async () => {
-  const answer = await send({ base64: FILES['photo.png']!.toString('base64'), mediaType: 'image', fileName: 'song.mp3' })
+  const answer = await send({
+    base64: FILES['photo.png']!.toString('base64'),
+    mediaType: 'image',
+    fileName: 'song.mp3',
+  })
   expect(answer.status).toBe(200)
   expect(lastRequest()).toMatchObject({ fileName: 'song.png', mimetype: 'image/png' })
 })
@@ -99,7 +108,12 @@ it.each([
   ['of another kind', 422, 'media_rejected', { base64: FILES['report.pdf']!.toString('base64'), mediaType: 'image' }],
   ['that is empty', 400, 'invalid_request', { base64: 'data:image/png;base64,', mediaType: 'image' }],
   ['that is no base64', 400, 'invalid_request', { base64: '§§§', mediaType: 'image' }],
-  ['larger than allowed', 413, 'payload_too_large', { base64: Buffer.alloc(1_100_000).toString('base64'), mediaType: 'document' }],
+  [
+    'larger than allowed',
+    413,
+    'payload_too_large',
+    { base64: Buffer.alloc(1_100_000).toString('base64'), mediaType: 'document' },
+  ],
   ['that is missing', 400, 'invalid_request', { mediaType: 'image' }],
 ] as const)('refuses a file %s and charges nothing', async (_what, status, code, fields) => {
   const before = await used()
@@ -119,7 +133,8 @@ it.each([
 })
 
 it('refuses an upload that is too large, and a second file', async () => {
-  const upload = () => user.post('/api/messages/send-media').field({ token: phone.token, number: to, mediaType: 'document' })
+  const upload = () =>
+    user.post('/api/messages/send-media').field({ token: phone.token, number: to, mediaType: 'document' })
   expectRefusal(await upload().attach('file', Buffer.alloc(1_100_000), 'big.bin'), 413, 'payload_too_large')
   const two = await upload().attach('file', FILES['report.pdf']!, 'a.pdf').attach('file', FILES['report.pdf']!, 'b.pdf')
   expectRefusal(two, 400, 'invalid_request')
@@ -127,7 +142,9 @@ it('refuses an upload that is too large, and a second file', async () => {
 
 it('sends a file again whose first upload failed at WhatsApp, and WhatsApp gets it once', async () => {
   const file = FILES['photo.png']!
-  const answer = await send({ number: '628000000014', base64: file.toString('base64'), mediaType: 'image' }).timeout(20_000)
+  const answer = await send({ number: '628000000014', base64: file.toString('base64'), mediaType: 'image' }).timeout(
+    20_000,
+  )
   expect([answer.status, answer.body.message.status]).toEqual([200, 'sent'])
   const sent = phone.controls.ledger.messagesOf({ recipient: '628000000014' })
   expect(sent.map(({ media_sha256 }) => media_sha256)).toEqual([sha256(file)])

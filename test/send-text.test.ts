@@ -13,7 +13,12 @@ afterAll(() => app.stop())
 
 let count = 0
 const send = (fields: object, query = '') =>
-  user.post(`/api/messages/send-text${query}`, { token: phone.token, number: '628000000003', text: `Text ${++count}`, ...fields })
+  user.post(`/api/messages/send-text${query}`, {
+    token: phone.token,
+    number: '628000000003',
+    text: `Text ${++count}`,
+    ...fields,
+  })
 const used = async () => (await user.get('/api/dashboard')).body.dashboard.usage_today.used as number
 const stateOf = async (id: number) =>
   (await app.db.query<{ status: string }>('select status from messages where id = $1', [id])).rows[0]!.status
@@ -143,7 +148,11 @@ it('with from:"auto" takes the connected numbers in turn', async () => {
   await owner.post('/api/phone-numbers/create', { display_name: 'Not scanned' })
   const senders: number[] = []
   for (let n = 0; n < 6; n++) {
-    const { body } = await owner.post('/api/messages/send-text', { from: 'auto', number: '628000000003', text: `Turn ${n}` })
+    const { body } = await owner.post('/api/messages/send-text', {
+      from: 'auto',
+      number: '628000000003',
+      text: `Turn ${n}`,
+    })
     senders.push(body.message.phone_number_id)
   }
   for (const { id } of numbers) expect(senders.filter((sender) => sender === id)).toHaveLength(2)

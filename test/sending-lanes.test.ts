@@ -141,8 +141,8 @@ describe('a lane that is known to be blocked', () => {
     const home = app.ctx.pool.client(server_instance).url
     try {
       await far.close()
-      await app.db.query('update phone_numbers set server_instance = $2 where id = $1', [down.phone.id, 'far-away'])
       await app.db.query(`insert into servers (name, url) values ('far-away', $1)`, [far.url])
+      await app.db.query('update phone_numbers set server_instance = $2 where id = $1', [down.phone.id, 'far-away'])
       app.ctx.pool.set('far-away', far.url)
       const waiting = await down.queue(QUIET, 'server down')
       await eventually(async () => (await down.queueState()).blocked_reason === 'server_unreachable')

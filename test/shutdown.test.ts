@@ -52,7 +52,9 @@ it('on SIGTERM every held request is answered, nothing is stuck, and another pro
 it('says so to load balancers while it stops, and takes no new calls', async () => {
   const child = await startChild(app)
   expect((await fetch(`${child.url}/readyz`)).status).toBe(200)
-  const held = app.as(user, child).post('/api/messages/send-text', { token: phones[0]!.token, number: SLOW, text: 'Last' })
+  const held = app
+    .as(user, child)
+    .post('/api/messages/send-text', { token: phones[0]!.token, number: SLOW, text: 'Last' })
   const answer = held.then(({ status }) => status)
   await eventually(async () => (await count(`content->>'text' = 'Last' and status = 'sending'`)) === 1)
   const ended = child.end('SIGTERM')

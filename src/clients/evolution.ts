@@ -27,6 +27,7 @@ export interface FoundMessage {
   message: Record<string, unknown>
   messageTimestamp: number
   pushName?: string | null
+  source?: string
   contextInfo?: unknown
   MessageUpdate?: { status: string }[]
 }
@@ -280,6 +281,7 @@ function parse(text: string): unknown {
 }
 
 function unreachable(err: unknown): EngineUnreachable {
-  const code = err instanceof Error && 'code' in err && typeof err.code === 'string' ? err.code : 'UNKNOWN'
+  const given = typeof err === 'object' && err !== null && 'code' in err ? err.code : undefined
+  const code = typeof given === 'string' ? given : 'UNKNOWN'
   return new EngineUnreachable(code, !NEVER_WRITTEN.test(code))
 }

@@ -2,13 +2,14 @@ import { z } from 'zod'
 import type { Envelope } from '../services/drafting.js'
 import type { Body } from '../services/message-content.js'
 import type { MediaSource } from '../services/media.js'
+import { parseField } from './parse.js'
 
 /** WhatsApp's own limit for a text. */
 const MAX_TEXT = 65_536
 
 /** Multipart and urlencoded bodies know only text. */
 const fromText = <Schema extends z.ZodType>(schema: Schema) =>
-  z.preprocess((value) => (typeof value === 'string' ? parseJson(value) : value), schema)
+  z.preprocess((value) => (typeof value === 'string' ? parseList(value) : value), schema)
 
 const Number = z.union([z.string().trim().min(1).max(100), z.number()], 'must be a phone number, like 628123456789')
 const Flag = z.union([z.boolean(), z.stringbool()])
@@ -121,10 +122,8 @@ export function parseItem(given: unknown): Envelope & { body: Body } {
   return itemOf(kind, item(kind).parse(fields))
 }
 
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return text.split(',').map((part) => part.trim())
-  }
+/** A list as JSON, or as text with commas. */
+function parseList(text: string): unknown {
+  const value = parseField(text)
+  return value === text ? text.split(',').map((part) => part.trim()) : value
 }

@@ -119,7 +119,7 @@ export function linkPage(language: Language, brand: string, displayName: string)
 <p id="count" class="soft count" aria-live="off"></p>
 <p id="trouble" class="bad" role="status" hidden>${w.trouble}</p>
 <ol>${w.steps.map((step) => `<li>${step}</li>`).join('')}</ol>
-<details><summary>${w.pairingTitle}</summary>
+<details id="pairing-details"><summary>${w.pairingTitle}</summary>
 <p class="soft">${w.pairingIntro}</p>
 <form id="pairing"><label for="pairing-number">${w.pairingLabel}</label>
 <input id="pairing-number" name="phone_number" type="tel" inputmode="tel" autocomplete="tel" placeholder="081234567890" required>
@@ -168,5 +168,12 @@ export function resetPage(language: Language, brand: string): string {
 <label for="again">${w.again}</label><input id="again" ${field}>
 <p id="trouble" class="bad" role="alert"></p><button id="save">${w.save}</button></form>
 <p id="done" role="status" hidden>${w.done}</p>`
-  return page({ language, title: w.title, brand, words: { differ: w.differ, failed: w.failed }, script: 'reset.mjs', body })
+  return page({
+    language,
+    title: w.title,
+    brand,
+    words: { differ: w.differ, failed: w.failed },
+    script: 'reset.mjs',
+    body,
+  })
 }

@@ -14,6 +14,16 @@ export function parse<Schema extends z.ZodType>(schema: Schema, input: unknown):
   throw invalidRequest(`The request is not valid. ${details.map(sentence).join(' ')}`, details)
 }
 
+/** A field of a multipart or urlencoded body that holds JSON; whatever cannot be kept stays the text it was. */
+export function parseField(text: string): unknown {
+  try {
+    const value: unknown = JSON.parse(text)
+    return toStorable(value) === value ? value : text
+  } catch {
+    return text
+  }
+}
+
 export const detailsOf = (err: z.ZodError) =>
   err.issues.map((issue) => ({ path: issue.path.join('.'), message: wordsOf(issue.message) }))
 

@@ -1,12 +1,12 @@
 import type { Request, Response } from 'express'
 import { z } from 'zod'
 import type { Context } from '../context.js'
-import { Id, Page, nextCursor, parse } from './parse.js'
+import { Id, Page, nextCursor, parse, parseField } from './parse.js'
 import { presentNumber, presentQr, reasonOf, sendPicture, wantsPicture } from './present-number.js'
 
 /** Multipart and urlencoded bodies know only text. */
 const Metadata = z.preprocess(
-  (value) => (typeof value === 'string' ? parseJson(value) : value),
+  (value) => (typeof value === 'string' ? parseField(value) : value),
   z.record(z.string().max(100), z.unknown()).refine((value) => JSON.stringify(value).length <= 4_000, {
     error: 'may be 4,000 characters of JSON at most',
   }),
@@ -110,13 +110,5 @@ export function phoneNumberController(services: Services) {
       const { id, status, status_reason } = phone
       res.json({ success: true, phone_number: { id, status, status_reason, ...presentQr(phone), ...reasonOf(phone) } })
     },
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return text
   }
 }

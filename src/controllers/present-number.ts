@@ -42,7 +42,9 @@ export const wantsPicture = (req: Request) =>
 export function sendPicture(res: Response, phone: PhoneNumber): void {
   if (!hasFreshQr(phone)) {
     const { reason, advice } = whyNoQr(phone)
-    throw new AppError('conflict', `There is no QR code to show. ${advice}`, { details: { reason, status: phone.status } })
+    throw new AppError('conflict', `There is no QR code to show. ${advice}`, {
+      details: { reason, status: phone.status },
+    })
   }
   const seconds = Math.max(1, Math.floor((phone.qr_expires_at!.getTime() - Date.now()) / 1000))
   res.set('cache-control', 'no-store').set('x-qr-expires-in', String(seconds)).type('png')

@@ -38,6 +38,7 @@ export class Database implements Queryable {
       application_name: 'whatsapp-saas-api',
       statement_timeout: 30_000,
       idle_in_transaction_session_timeout: 30_000,
+      pipeline: true,
     })
     // A connection may die while nobody is using it; without these listeners that kills the process.
     pool.on('error', () => {})
@@ -46,7 +47,7 @@ export class Database implements Queryable {
   }
 
   query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]) {
-    return this.pool.query<Row>(text, values)
+    return this.pool.query<Row>(prepared(text, values))
   }
 
   /** Runs `work` in a transaction; two that lock each other out are run again, at most three times. */
@@ -62,13 +63,19 @@ export class Database implements Queryable {
 
   private async once<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
     const client = await this.pool.connect()
+    const tx = new Transaction(client)
     let broken: Error | undefined
     try {
-      await client.query('begin')
-      const result = await work(client)
-      await client.query('commit')
+      const begun = client.query('begin')
+      begun.catch(() => {}) // told below, after the statements that went out together with it
+      const result = await work(tx)
+      await begun
+      tx.end()
+      const { command } = await client.query('commit')
+      if (command !== 'COMMIT') throw new Error('A statement of the transaction failed unnoticed.')
       return result
     } catch (err) {
+      tx.end()
       await client.query('rollback').catch((rollbackError: Error) => (broken = rollbackError))
       throw err
     } finally {
@@ -79,6 +86,42 @@ export class Database implements Queryable {
   close(): Promise<void> {
     return this.pool.end()
   }
+}
+
+/**
+ * The statements between begin and commit. Those that do not wait for each other travel together; when one of them has
+ * failed, what the others would still send must not run outside.
+ */
+class Transaction implements Queryable {
+  private ended = false
+
+  constructor(private readonly client: pg.PoolClient) {}
+
+  query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]) {
+    if (this.ended) return Promise.reject(new Error('The transaction is over.'))
+    return this.client.query<Row>(prepared(text, values))
+  }
+
+  end() {
+    this.ended = true
+  }
+}
+
+const names = new Map<string, string>()
+
+/** A statement with parameters is parsed and planned once per connection, not at each call. */
+function prepared(text: string, values?: unknown[]): pg.QueryConfig {
+  if (!values) return { text }
+  const name = names.get(text) ?? `s${names.size + 1}`
+  names.set(text, name)
+  return { name, text, values }
+}
+
+/** Rows back in the order they were asked for (`place` counts from 1), with gaps where there was none. */
+export function inPlace<Row extends { place: number }>(rows: Row[], count: number): (Row | undefined)[] {
+  const placed = new Array<Row | undefined>(count).fill(undefined)
+  for (const row of rows) placed[row.place - 1] = row
+  return placed
 }
 
 /** Turns one named constraint into the error the caller should see; everything else passes through. */

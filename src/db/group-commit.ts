@@ -2,10 +2,12 @@ import pg from 'pg'
 
 /**
  * Collects rows that arrive while a batch is being written and writes them together, so that many callers share one
- * commit. Idle, a row is written at once: a lone caller waits for nobody.
+ * commit. Idle, a row is written at once: a lone caller waits for nobody. Reads of hot paths share a query the same way.
  */
 export class GroupCommit<Row, Result> {
-  private waiting: { row: Row; resolve: (result: Result) => void; reject: (err: unknown) => void }[] = []
+  private waiting: { row: Row; since: number; resolve: (result: Result) => void; reject: (err: unknown) => void }[] = []
+  /** When the oldest row of each batch that is being written came. */
+  private readonly writing = new Set<{ since: number }>()
   private writers = 0
 
   /**
@@ -19,7 +21,7 @@ export class GroupCommit<Row, Result> {
 
   add(row: Row): Promise<Result> {
     return new Promise((resolve, reject) => {
-      this.waiting.push({ row, resolve, reject })
+      this.waiting.push({ row, since: performance.now(), resolve, reject })
       this.flush()
     })
   }
@@ -29,11 +31,20 @@ export class GroupCommit<Row, Result> {
     return this.waiting.length
   }
 
+  /** How long the oldest row has been waiting for its commit, in milliseconds. */
+  get age(): number {
+    const oldest = Math.min(this.waiting[0]?.since ?? Infinity, ...[...this.writing].map(({ since }) => since))
+    return oldest === Infinity ? 0 : performance.now() - oldest
+  }
+
   private flush() {
     if (this.waiting.length === 0 || this.writers >= (this.options.writers ?? 1)) return
     const batch = this.waiting.splice(0, this.options.max_rows ?? 256)
+    const oldest = { since: batch[0]!.since }
+    this.writing.add(oldest)
     this.writers++
     void this.settle(batch).finally(() => {
+      this.writing.delete(oldest)
       this.writers--
       this.flush()
     })

@@ -1,4 +1,4 @@
-import type { Queryable } from './database.js'
+import { type Queryable, inPlace } from './database.js'
 
 export interface IdempotencyKey {
   user_id: number
@@ -22,8 +22,19 @@ export async function findAll(db: Queryable, userId: number, keys: string[]): Pr
   return new Map(rows.map((row) => [row.key, row]))
 }
 
-export async function find(db: Queryable, userId: number, key: string): Promise<Remembered | undefined> {
-  return (await findAll(db, userId, [key])).get(key)
+/** What each of these keys stands for, in their order; undefined for a free one. */
+export async function findEach(
+  db: Queryable,
+  wanted: { user_id: number; key: string }[],
+): Promise<(Remembered | undefined)[]> {
+  const { rows } = await db.query<Remembered & { place: number }>(
+    `select w.place, k.body_hash, k.message_id
+       from unnest($1::bigint[], $2::text[]) with ordinality as w (user_id, key, place)
+       join idempotency_keys k on k.user_id = w.user_id and k.key = w.key
+                              and k.created_at > now() - make_interval(hours => ${HOURS})`,
+    [wanted.map((w) => w.user_id), wanted.map((w) => w.key)],
+  )
+  return inPlace(rows, wanted.length)
 }
 
 /**

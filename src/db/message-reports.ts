@@ -144,6 +144,8 @@ export async function findExplained(tx: Queryable, phoneNumberIds: number[]) {
                                    or (right(e.recipient, 8) = right(m.recipient, 8)
                                        and left(e.recipient, 2) = left(m.recipient, 2)))
         where m.phone_number_id = any($1::bigint[]) and m.status = 'unconfirmed'
+          and not exists (select 1 from messages k
+                           where k.phone_number_id = e.phone_number_id and k.whatsapp_id = e.whatsapp_id)
           and not exists (select 1 from messages f
                            where f.phone_number_id = m.phone_number_id and f.status = 'sending'
                              and f.fingerprint = m.fingerprint))

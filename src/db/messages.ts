@@ -1,4 +1,4 @@
-import type { Queryable } from './database.js'
+import { type Queryable, inPlace } from './database.js'
 
 export type MessageStatus =
   'queued' | 'sending' | 'sent' | 'delivered' | 'read' | 'failed' | 'unconfirmed' | 'expired' | 'canceled' | 'received'
@@ -73,6 +73,23 @@ export async function findOwned(db: Queryable, userId: number, id: number): Prom
     id,
   ])
   return rows[0]
+}
+
+/** One message or undefined for each of these, in their order. */
+export async function findEachOwned(
+  db: Queryable,
+  wanted: { user_id: number; id: number }[],
+): Promise<(Message | undefined)[]> {
+  const { rows } = await db.query<Message & { place: number }>(
+    `select w.place, ${columns
+      .split(', ')
+      .map((column) => `m.${column}`)
+      .join(', ')}
+       from unnest($1::bigint[], $2::bigint[]) with ordinality as w (user_id, wanted_id, place)
+       join messages m on m.id = w.wanted_id and m.user_id = w.user_id`,
+    [wanted.map((w) => w.user_id), wanted.map((w) => w.id)],
+  )
+  return inPlace(rows, wanted.length)
 }
 
 export interface Filter {

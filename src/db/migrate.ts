@@ -1,11 +1,22 @@
 import { createHash } from 'node:crypto'
 import { readFile, readdir } from 'node:fs/promises'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import type { DatabaseAddress } from './database.js'
 
 const FOLDER = fileURLToPath(new URL('../../migrations/', import.meta.url))
 const LOCK = 7_221_501 // any number, the same in every replica
+
+/**
+ * The previous version serves meanwhile. A statement that waits for a table makes everybody queue behind it, and one
+ * that waits for longer than PostgreSQL's deadlock_timeout (1 s) may end a request; so it gives up sooner, and again.
+ */
+const LOCK_TIMEOUT_MS = 500
+const PAUSE_MS = 250
+const PATIENT_ATTEMPTS = 80
+const LOCK_NOT_AVAILABLE = '55P03'
+const DEADLOCK = '40P01'
 
 interface Applied {
   name: string
@@ -34,7 +45,8 @@ export async function migrate(address: DatabaseAddress, log: (line: string) => v
   }
 }
 
-async function migrationFiles() {
+/** The files of this version, in the order they are applied. */
+export async function migrationFiles() {
   const names = (await readdir(FOLDER)).filter((name) => name.endsWith('.sql')).sort()
   return Promise.all(
     names.map(async (name) => {
@@ -54,12 +66,29 @@ async function apply(
   if (known === file.checksum) return
   if (known)
     throw new Error(`migrations/${file.name} was changed after it had been applied; restore it and add a new file.`)
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await run(client, file, attempt)
+      log(`applied migrations/${file.name}`)
+      return
+    } catch (err) {
+      if (attempt > PATIENT_ATTEMPTS || !isBusy(err)) throw err
+      await pause(PAUSE_MS)
+    }
+  }
+}
+
+const isBusy = (err: unknown) =>
+  err instanceof pg.DatabaseError && (err.code === LOCK_NOT_AVAILABLE || err.code === DEADLOCK)
+
+async function run(client: pg.Client, file: { name: string; sql: string; checksum: string }, attempt: number) {
   await client.query('begin')
   try {
+    // The last attempt waits: what never finds a gap would never be applied.
+    await client.query(`set local lock_timeout = ${attempt > PATIENT_ATTEMPTS ? 0 : LOCK_TIMEOUT_MS}`)
     await client.query(file.sql)
     await client.query('insert into schema_migrations (name, checksum) values ($1, $2)', [file.name, file.checksum])
     await client.query('commit')
-    log(`applied migrations/${file.name}`)
   } catch (err) {
     await client.query('rollback')
     throw err

@@ -1,4 +1,5 @@
 import type { Queryable } from './database.js'
+import { type PhoneNumber, columnsOf } from './phone-numbers.js'
 
 /** Where the instances of numbers are, and who may open a socket for them: columns of phone_numbers. */
 
@@ -55,6 +56,15 @@ export async function revive(tx: Queryable, id: number, serverInstance: string):
       where id = $1`,
     [id, serverInstance],
   )
+}
+
+/** Its instance was there before us and goes by its own name: generation 0. */
+export async function adopt(tx: Queryable, id: number): Promise<PhoneNumber> {
+  const { rows } = await tx.query<PhoneNumber>(
+    `update phone_numbers p set engine_generation = 0 where id = $1 returning ${columnsOf('p')}`,
+    [id],
+  )
+  return rows[0]!
 }
 
 /** Numbers that wait for a scan nobody makes; those that reconnect by themselves are not among them. */

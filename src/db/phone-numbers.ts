@@ -1,5 +1,5 @@
 import * as connectionChecks from './connection-checks.js'
-import type { Queryable } from './database.js'
+import { type Queryable, inPlace } from './database.js'
 
 export type Status = 'created' | 'connecting' | 'qr_ready' | 'connected' | 'disconnected'
 
@@ -120,12 +120,18 @@ export async function findOwned(db: Queryable, userId: number, id: number): Prom
   return rows[0]
 }
 
-export async function findByToken(db: Queryable, userId: number, token: string): Promise<PhoneNumber | undefined> {
-  const { rows } = await db.query<PhoneNumber>(
-    `select ${columns} from phone_numbers where token = $2 and user_id = $1 and deleted_at is null`,
-    [userId, token],
+/** One number or undefined for each of these, in their order. */
+export async function findEachByToken(
+  db: Queryable,
+  wanted: { user_id: number; token: string }[],
+): Promise<(PhoneNumber | undefined)[]> {
+  const { rows } = await db.query<PhoneNumber & { place: number }>(
+    `select w.place, ${names.map((name) => `p.${name}`).join(', ')}
+       from unnest($1::bigint[], $2::text[]) with ordinality as w (user_id, token, place)
+       join phone_numbers p on p.token = w.token and p.user_id = w.user_id and p.deleted_at is null`,
+    [wanted.map((w) => w.user_id), wanted.map((w) => w.token)],
   )
-  return rows[0]
+  return inPlace(rows, wanted.length)
 }
 
 /** The user's connected numbers, the one that has been idle longest first: `from: "auto"` takes the first. */

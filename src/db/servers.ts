@@ -105,6 +105,18 @@ export async function countOpen(db: Queryable, except: string): Promise<number> 
   return rows[0]!.count
 }
 
+/** Where a number that has no instance yet may be noted down: it is placed for good when it gets one. */
+export async function findRoomiest(tx: Queryable, except: string): Promise<string | undefined> {
+  const { rows } = await tx.query<{ name: string }>(
+    `select s.name from servers s
+      where ${takesNumbers} and s.name <> $1
+      order by (select count(*) from phone_numbers p where p.server_instance = s.name and p.deleted_at is null), s.name
+      limit 1`,
+    [except],
+  )
+  return rows[0]?.name
+}
+
 export interface Load {
   name: string
   capacity: number

@@ -36,9 +36,10 @@ export async function embeddedEnvironment(given: Environment, log: Log): Promise
   const closers: (() => Promise<void>)[] = []
   const close = () => closeAll(closers)
   try {
-    const env = { ...given, DATA_DIR: data_dir, JWT_SECRET: '' }
+    const env = { ...given, DATA_DIR: data_dir, JWT_SECRET: '', ADMIN_API_KEY: '' }
     await startParts(plan, { given, env, data_dir, log, notes, closers })
     env.JWT_SECRET = given.JWT_SECRET?.trim() || keptSecret(data_dir, 'JWT_SECRET')
+    env.ADMIN_API_KEY = given.ADMIN_API_KEY?.trim() || keptSecret(data_dir, 'ADMIN_API_KEY')
     return { env, notes, data_dir, sandbox: plan.sandbox, close }
   } catch (error) {
     await close()

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 
-type SecretName = 'DB_PASSWORD' | 'EVOLUTION_API_KEY' | 'JWT_SECRET'
+type SecretName = 'DB_PASSWORD' | 'EVOLUTION_API_KEY' | 'JWT_SECRET' | 'ADMIN_API_KEY'
 
 /** The secret of this data folder: made on first use, kept in secrets.json (readable by its owner only). */
 export function keptSecret(data_dir: string, name: SecretName): string {
@@ -15,6 +15,11 @@ export function keptSecret(data_dir: string, name: SecretName): string {
   writeFileSync(draft, `${JSON.stringify({ ...kept, [name]: made }, null, 2)}\n`, { mode: 0o600 })
   renameSync(draft, file)
   return made
+}
+
+/** The same, but never made: for a program beside the running server. */
+export function knownSecret(data_dir: string, name: SecretName): string | undefined {
+  return readSecrets(path.join(data_dir, 'secrets.json'))[name]
 }
 
 function readSecrets(file: string): Partial<Record<SecretName, string>> {

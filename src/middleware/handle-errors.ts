@@ -11,6 +11,8 @@ export function handleErrors(log: Logger, isOutage: (err: unknown) => boolean): 
       log[error.code === 'internal_error' ? 'error' : 'warn']({ err, request_id: req.id }, error.message)
     if (error.options.retry_after_seconds !== undefined)
       res.set('Retry-After', String(error.options.retry_after_seconds))
+    // The rest of the body is not waited for: what follows it on this connection would be.
+    if (error.code === 'payload_too_large') res.set('Connection', 'close')
     const { code, message, options } = error
     res
       .status(error.status)

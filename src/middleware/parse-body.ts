@@ -23,6 +23,7 @@ const withBase64 = (fileBytes: number) => Math.ceil(fileBytes * 1.4) + SMALL
 export function parseBody(options: { max_file_bytes?: number } = {}): RequestHandler[] {
   const limit = options.max_file_bytes ? withBase64(options.max_file_bytes) : SMALL
   return [
+    (req, _res, next) => next(Number(req.get('content-length') ?? 0) > limit ? tooLarge() : undefined),
     express.json({ limit }),
     express.urlencoded({ limit, extended: false }),
     (req, _res, next) => {
@@ -35,11 +36,15 @@ export function parseBody(options: { max_file_bytes?: number } = {}): RequestHan
 const hasBody = (req: Request) =>
   Number(req.get('content-length') ?? 0) > 0 || req.get('transfer-encoding') !== undefined
 
+/** Said before the body is read: the parsers would read all of it first. */
+const tooLarge = () => new AppError('payload_too_large', 'The body is larger than this call takes.')
+
 const unreadable = () =>
   invalidRequest('This content type is not understood. Send JSON with the header content-type: application/json.')
 
 async function readMultipart(req: Request, maxFileBytes: number): Promise<void> {
-  const fields: Record<string, string> = {}
+  // Without a prototype, so that a field called __proto__ is a field like others, and refused like others.
+  const fields = Object.create(null) as Record<string, string>
   const parser = openParser(req, maxFileBytes)
   await new Promise<void>((resolve, reject) => {
     parser.on('field', (name, value, { valueTruncated }) => {

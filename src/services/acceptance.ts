@@ -84,7 +84,7 @@ async function takeKeys(tx: Queryable, drafts: Draft[], results: Results): Promi
 const PENDING = new Error('pending')
 
 async function joinEarlier(tx: Queryable, { user_id, idempotency }: Draft): Promise<Accepted | Error> {
-  const found = await idempotencyKeys.find(tx, user_id, idempotency!.key)
+  const [found] = await idempotencyKeys.findEach(tx, [{ user_id, key: idempotency!.key }])
   if (!found || found.message_id === null)
     return new AppError('conflict', 'Another request with this key was refused just now. Repeat yours.')
   return found.body_hash.equals(idempotency!.body_hash) ? { id: found.message_id, blocked: false } : mismatch()
@@ -155,11 +155,8 @@ async function store(
     states,
   )
   const ids = await queue.insertOutgoing(tx, entries)
-  await media.insert(
-    tx,
-    placed.flatMap(({ draft }, n) => (draft.bytes ? [{ message_id: ids[n]!, bytes: draft.bytes }] : [])),
-  )
-  await lanes.enter(tx, movesOf(entries, ids))
+  const files = placed.flatMap(({ draft }, n) => (draft.bytes ? [{ message_id: ids[n]!, bytes: draft.bytes }] : []))
+  await Promise.all([media.insert(tx, files), lanes.enter(tx, movesOf(entries, ids))])
   placed.forEach(({ draft, i, remaining }, n) => {
     const lane = states.get(draft.phone_number_id)
     const blocked = lane !== undefined && (lane.blocked_reason !== null || lane.paused)

@@ -46,7 +46,8 @@ function decideOpen(due: Due): Part {
   const learn = due.status !== 'connected' || due.reconnecting ? 'open' : undefined
   const problem = due.sends_fail ? 'connection_closed' : due.problem === 'connection_closed' ? null : due.problem
   if (problem === null || problem === 'on_another_server')
-    return { learn, problem: null, restarts: 0, next_seconds: WELL_SECONDS }
+    // While a restart is still recent it counts: a lane that has not tried again yet proves nothing.
+    return { learn, problem: null, restarts: due.may_restart ? 0 : due.restarts, next_seconds: WELL_SECONDS }
   const tell = due.restarts === 0 || problem !== 'connection_closed'
   if (!due.may_restart) return { learn, problem, next_seconds: SUSPECT_SECONDS }
   const guessed = problem !== 'connection_closed'

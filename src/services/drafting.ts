@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Database } from '../db/database.js'
+import { GroupCommit } from '../db/group-commit.js'
 import * as messageRows from '../db/messages.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
 import type { PhoneNumber } from '../db/phone-numbers.js'
@@ -46,13 +47,16 @@ const NEEDS_LINK = new Set([
 
 /** Turns requests into drafts: everything that can be wrong is found here, before the quota is touched. */
 export class Drafting {
+  private readonly byTokens: GroupCommit<{ user_id: number; token: string }, PhoneNumber | undefined>
   private turn = 0
 
   constructor(
     private readonly db: Database,
     private readonly media: MediaService,
     private readonly options: { default_country: string; ttl_seconds: number },
-  ) {}
+  ) {
+    this.byTokens = new GroupCommit((wanted) => phoneNumbers.findEachByToken(db, wanted))
+  }
 
   /** The number that sends: by token, or the user's connected ones in turn. */
   async senderOf(user: User, { token, from }: { token?: string; from?: 'auto' }): Promise<PhoneNumber> {
@@ -124,7 +128,7 @@ export class Drafting {
   }
 
   private async byToken(user: User, token: string): Promise<PhoneNumber> {
-    const phone = await phoneNumbers.findByToken(this.db, user.id, token)
+    const phone = await this.byTokens.add({ user_id: user.id, token })
     if (!phone) throw notFound('phone number')
     return phone
   }

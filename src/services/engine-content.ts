@@ -74,7 +74,7 @@ const READERS: Record<string, (body: Json) => { type: string; content: Json }> =
 
 function read(kind: string, body: unknown) {
   if (kind === 'conversation') return plain(body)
-  const reader = READERS[kind]
+  const reader = Object.hasOwn(READERS, kind) ? READERS[kind] : undefined
   const value = json(body)
   return reader && value ? reader(value) : { type: 'unknown', content: compact({ engine_type: text(kind) }) }
 }

@@ -125,7 +125,8 @@ export const RECEIPTS: Record<string, 'sent' | 'delivered' | 'read' | 'failed'> 
 
 function receipt(data: Json): Fact {
   const whatsapp_id = text(data.keyId)
-  const status = RECEIPTS[text(data.status) ?? '']
+  const name = text(data.status) ?? ''
+  const status = Object.hasOwn(RECEIPTS, name) ? RECEIPTS[name] : undefined
   return whatsapp_id && status && data.fromMe !== false ? { kind: 'receipt', whatsapp_id, status } : { kind: 'ignored' }
 }
 

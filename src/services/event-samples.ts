@@ -62,6 +62,19 @@ const SAMPLES: Record<EventType, Record<string, unknown>> = {
     restriction: { type: 'new_conversations', until: AT },
     advice: 'WhatsApp refuses new conversations of this number. They wait until then; replies go out as usual.',
   },
+  'plan.expiring': {
+    phase: 'warning',
+    active_until: AT,
+    sends_until: '2026-11-25T08:30:00.000Z',
+    advice: 'Your plan ends soon. Ask the operator to renew it.',
+  },
+  'plan.expired': {
+    phase: 'expired',
+    active_until: AT,
+    sends_until: '2026-11-25T08:30:00.000Z',
+    advice:
+      'Nothing is sent any more. Numbers stay linked, messages wait until their time to live is over. Ask the operator to renew your plan.',
+  },
   'usage.threshold': { percent: 80, used: 800, limit: 1000, day: '2026-11-22' },
   'webhook.disabled': {
     webhook: { id: 7, phone_number_id: 1, url: 'https://example.com/whatsapp' },

@@ -27,6 +27,11 @@ export class FeedWatch {
     bus.on('deliveries.due', () => this.lookIn(GATHER_MS))
   }
 
+  /** How many wait. */
+  get size(): number {
+    return this.waiters.size
+  }
+
   get closed(): boolean {
     return this.isClosed
   }

@@ -61,6 +61,11 @@ export class Lanes {
     )
   }
 
+  /** Messages that wait to be committed: the measure of overload. */
+  get backlog() {
+    return { depth: this.accepting.depth, age_ms: this.accepting.age }
+  }
+
   /** Takes a message over durably and, when its lane is idle, starts sending it. */
   async accept(draft: Omit<Draft, 'process_id'>, route: Route): Promise<Accepted> {
     const process_id = this.process.id

@@ -1,4 +1,5 @@
 import type { Database } from '../db/database.js'
+import { GroupCommit } from '../db/group-commit.js'
 import * as idempotencyKeys from '../db/idempotency-keys.js'
 import * as media from '../db/media.js'
 import * as queue from '../db/message-queue.js'
@@ -42,13 +43,19 @@ export interface Sent {
 const CANCELED = { status: 'canceled', code: 'canceled', message: 'It was canceled before it was sent.' } as const
 
 export class MessageService {
+  private readonly found: GroupCommit<{ user_id: number; id: number }, Message | undefined>
+  private readonly keysFound: GroupCommit<{ user_id: number; key: string }, idempotencyKeys.Remembered | undefined>
+
   constructor(
     private readonly db: Database,
     private readonly lanes: Lanes,
     private readonly drafting: Drafting,
     private readonly queue: QueueService,
     private readonly waitingRoom: WaitingRoom,
-  ) {}
+  ) {
+    this.found = new GroupCommit((wanted) => messageRows.findEachOwned(db, wanted))
+    this.keysFound = new GroupCommit((wanted) => idempotencyKeys.findEach(db, wanted))
+  }
 
   /** Takes the message over durably and answers its state once it is known, or when the caller's patience is over. */
   async send(user: User, request: SendRequest, { wait, idempotency_key }: SendOptions): Promise<Sent> {
@@ -61,7 +68,7 @@ export class MessageService {
   }
 
   async get(user: User, id: number): Promise<Message> {
-    const message = await messageRows.findOwned(this.db, user.id, id)
+    const message = await this.found.add({ user_id: user.id, id })
     if (!message) throw notFound('message')
     return message
   }
@@ -131,7 +138,7 @@ export class MessageService {
   }
 
   private async findEarlier(user: User, { key, body_hash }: { key: string; body_hash: Buffer }) {
-    const found = await idempotencyKeys.find(this.db, user.id, key)
+    const found = await this.keysFound.add({ user_id: user.id, key })
     if (!found || found.message_id === null) return undefined
     if (!found.body_hash.equals(body_hash)) throw mismatch()
     return { id: found.message_id, blocked: false } satisfies Accepted
@@ -149,7 +156,7 @@ export class MessageService {
   }
 
   private async answer(user: User, accepted: Accepted, waitSeconds: number): Promise<Sent> {
-    const message = await this.outcomeOf(user, accepted.id, accepted.blocked ? 0 : waitSeconds)
+    const message = await this.outcomeOf(user, accepted, accepted.blocked ? 0 : waitSeconds)
     const now = new Date()
     const limit = user.max_messages_per_day
     const left = accepted.remaining ?? limit - (await usage.usedOn(this.db, user.id, dayIn(user.time_zone, now)))
@@ -160,8 +167,11 @@ export class MessageService {
     }
   }
 
-  private async outcomeOf(user: User, id: number, waitSeconds: number): Promise<Message> {
+  private async outcomeOf(user: User, { id, starts_at }: Accepted, waitSeconds: number): Promise<Message> {
+    let justBegun = starts_at !== undefined
     const settled = await this.waitingRoom.until('message.changed', id, waitSeconds * 1000, async () => {
+      // What this process has begun in this very moment need not be looked up to know that it is not over.
+      if (justBegun) return void (justBegun = false)
       const message = await this.get(user, id)
       return message.status === 'queued' || message.status === 'sending' ? undefined : message
     })

@@ -14,6 +14,8 @@ export const EVENT_TYPES = [
   'phone_number.degraded',
   'phone_number.restricted',
   'usage.threshold',
+  'plan.expiring',
+  'plan.expired',
   'webhook.disabled',
   'gap',
 ] as const

@@ -16,6 +16,8 @@ import { account } from './settlement.js'
 
 /** When to look again, in seconds after the look before. A send may be stuck behind another for over a minute. */
 const LOOKS_AFTER = [10, 30, 75, 180, 600]
+/** Of what the engine sends for us; what is typed on the phone comes from another kind of device. */
+const SOURCE = 'web'
 /** From this look on, a caller who prefers a duplicate to a loss gets its message sent again. */
 const RETRY_AT_LOOK = 4
 
@@ -81,7 +83,9 @@ export class Reconciliation {
 
   private async rememberStored(message: reports.Unconfirmed, found: FoundMessage[]): Promise<void> {
     const { phone_number_id, generation } = message
-    const ours = found.map(({ key, ...row }) => ({ phone_number_id, whatsapp_id: key.id, key, row }))
+    const ours = found
+      .filter(({ source }) => source === undefined || source === SOURCE)
+      .map(({ key, ...row }) => ({ phone_number_id, whatsapp_id: key.id, key, row }))
     await this.db.transaction(async (tx) => {
       await lanes.lock(tx, [phone_number_id])
       const known = await reports.findKnownIds(tx, ours)

@@ -44,14 +44,13 @@ export async function settle(db: Database, endings: Ending[], options: Options):
   return db.transaction(async (tx) => {
     await lockInOrder(tx, endings)
     const changed = await writeOutcomes(tx, endings)
-    await account(tx, changed)
-    const late = await applyEarlyReceipts(tx, changed)
+    const [late] = await Promise.all([applyEarlyReceipts(tx, changed), account(tx, changed)])
     await recordAcknowledgements(
       tx,
       late.filter((message) => message.status === 'failed'),
     )
-    const next = await moveLanes(tx, endings, options)
-    await events.record(tx, [...changed.filter((m) => m.status !== 'queued'), ...late].map(statusEvent))
+    const news = [...changed.filter((message) => message.status !== 'queued'), ...late].map(statusEvent)
+    const [next] = await Promise.all([moveLanes(tx, endings, options), events.record(tx, news)])
     const latest = new Map([...changed, ...late].map((message) => [message.id, message]))
     return endings.map((ending) => ({
       message: latest.get(ending.id),
@@ -81,25 +80,17 @@ async function writeOutcomes(tx: Queryable, endings: Ending[]) {
 export async function account(tx: Queryable, changed: Changed[]): Promise<void> {
   const now = new Date()
   const sent = changed.filter((message) => message.status === 'sent')
-  await stats.add(
-    tx,
-    sent.map((message) => ({
-      phone_number_id: message.phone_number_id,
-      date: dayIn(message.time_zone, now),
-      direction: 'sent',
-      media: hasMedia(message.type),
-    })),
-  )
+  const traffic = sent.map((message) => ({
+    phone_number_id: message.phone_number_id,
+    date: dayIn(message.time_zone, now),
+    direction: 'sent' as const,
+    media: hasMedia(message.type),
+  }))
   const failed = changed.filter((message) => message.status === 'failed' && message.quota_day !== null)
-  await usage.refund(
-    tx,
-    failed.map((message) => ({ user_id: message.user_id, day: message.quota_day! })),
-  )
+  const charges = failed.map((message) => ({ user_id: message.user_id, day: message.quota_day! }))
   const ended = changed.filter((message) => hasMedia(message.type) && ['sent', 'failed'].includes(message.status))
-  await media.remove(
-    tx,
-    ended.map((message) => message.id),
-  )
+  const files = ended.map((message) => message.id)
+  await Promise.all([stats.add(tx, traffic), usage.refund(tx, charges), media.remove(tx, files)])
 }
 
 async function applyEarlyReceipts(tx: Queryable, changed: Changed[]) {

@@ -12,10 +12,16 @@ const LOOK_MS = 1_000
 export class WaitingRoom {
   private readonly waiters = new Map<string, Set<() => void>>()
   private closed = false
+  private armed = 0
 
   constructor(bus: Bus) {
     bus.on('message.changed', ({ id }) => this.wake('message.changed', id))
     bus.on('phone_number.changed', ({ id }) => this.wake('phone_number.changed', id))
+  }
+
+  /** How many wait. */
+  get size(): number {
+    return this.armed
   }
 
   async until<T>(hint: ChangeHint, id: number, ms: number, look: () => Promise<T | undefined>): Promise<T | undefined> {
@@ -43,10 +49,11 @@ export class WaitingRoom {
     let cancel = () => {}
     const promise = new Promise<void>((resolve) => {
       const timer = setTimeout(() => cancel(), ms)
+      this.armed++
       cancel = () => {
         clearTimeout(timer)
         const waiters = this.waiters.get(key)
-        waiters?.delete(cancel)
+        if (waiters?.delete(cancel)) this.armed--
         if (waiters?.size === 0) this.waiters.delete(key)
         resolve()
       }

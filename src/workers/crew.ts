@@ -1,6 +1,7 @@
 import type { Context } from '../context.js'
 import { ConnectionReconciler } from './connection-reconciler.js'
 import { DeliveryWorker } from './delivery-worker.js'
+import { EnginePruner } from './engine-pruner.js'
 import { InstanceRemover } from './instance-remover.js'
 import { Pruner } from './pruner.js'
 import { ServerInspector } from './server-inspector.js'
@@ -18,6 +19,7 @@ export function buildCrew(ctx: Context) {
   const reconciler = new ConnectionReconciler(db, ctx.instances, ctx.changes, log, config.engine)
   const inspector = new ServerInspector(db, ctx.pool, log)
   const pruner = new Pruner(db, config.retention)
+  const enginePruner = new EnginePruner(db, config.retention.evolution_message_days)
   const worker = (name: string, every_ms: number, round: () => Promise<unknown>) =>
     new Worker(name, { every_ms, log }, round)
 
@@ -31,6 +33,7 @@ export function buildCrew(ctx: Context) {
     reconciler,
     inspector,
     pruner,
+    enginePruner,
     always: [
       worker('heartbeat', 3_000, () => ctx.membership.beat()),
       worker('lost-claims', 10_000, () => ctx.lanes.recoverLost()),
@@ -47,6 +50,8 @@ export function buildCrew(ctx: Context) {
       worker('instance-remover', 2_000, () => remover.runDue()),
       worker('connection-reconciler', 5_000, () => reconciler.runOnce()),
       worker('connection-suspicion', 120_000, () => reconciler.suspect()),
+      worker('user-expiry', 60_000, () => ctx.expiry.runOnce()),
+      worker('alerts', 15_000, () => ctx.alerts.runOnce()),
       worker('unlinked-numbers', 60_000, () => reconciler.parkUnlinked()),
       worker('server-inspector', 10_000, () => inspector.runOnce()),
       worker('gap-watch', 5_000, () => ctx.gaps.watch()),
@@ -55,6 +60,7 @@ export function buildCrew(ctx: Context) {
       worker('user-deletion', 5_000, () => ctx.userDeletion.runOnce()),
       worker('login-backoff', 3_600_000, () => ctx.loginBackoff.prune()),
       worker('pruner', 600_000, () => pruner.runOnce()),
+      worker('engine-pruner', 6 * 3_600_000, () => enginePruner.runOnce()),
     ],
   }
 }

@@ -34,6 +34,10 @@ export const ENTRIES: Record<string, Entry> = {
   'GET /readyz': open,
   'GET /health': open,
   'POST /internal/evolution/:engine_name': open, // has a secret of its own: ingress.test.ts
+  'GET /link/:token': open, // the token is the permission: numbers-link-page.test.ts
+  'GET /link/:token/status': open,
+  'POST /link/:token/pairing-code': open,
+  'GET /reset-password': open,
   'POST /api/auth/register': { open: true, body: { email: 'ani@example.com', password: 'SecurePass123!' } },
   'POST /api/auth/login': { open: true, body: { email: 'ani@example.com', password: 'SecurePass123!' } },
   'POST /api/auth/reset-password': { open: true, body: { token: 'x'.repeat(43), password: 'SecurePass123!' } },
@@ -53,7 +57,16 @@ export const ENTRIES: Record<string, Entry> = {
 
   'POST /api/phone-numbers/create': { own: true, body: { display_name: 'Shop' } },
   'GET /api/phone-numbers': own,
+  'PATCH /api/phone-numbers/:id': { id: 'phone_number', body: { display_name: 'Mine' } },
   'GET /api/phone-numbers/:id/qr': ofNumber,
+  'GET /api/phone-numbers/:id/qr.png': ofNumber,
+  'POST /api/phone-numbers/:id/pairing-code': { id: 'phone_number', body: { phone_number: '081234567890' } },
+  'POST /api/phone-numbers/:id/reconnect': ofNumber,
+  'POST /api/phone-numbers/:id/restart': ofNumber,
+  'POST /api/phone-numbers/:id/logout': ofNumber,
+  'POST /api/phone-numbers/:id/link': ofNumber,
+  'DELETE /api/phone-numbers/:id/link': ofNumber,
+  'GET /api/phone-numbers/:id/history': ofNumber,
   'GET /api/phone-numbers/:id/status': ofNumber,
   'DELETE /api/phone-numbers/:id': ofNumber,
   'GET /api/phone-numbers/:id/queue': ofNumber,

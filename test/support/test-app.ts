@@ -23,7 +23,8 @@ export type TestApp = Awaited<ReturnType<typeof startTestApp>>
 /** A whole server on its own database, in front of real sandbox engines, spoken to over real sockets. */
 export async function startTestApp(options: TestAppOptions = {}) {
   const database = options.database ?? (await createTestDatabase())
-  const sandboxes = await startSandboxes(options)
+  const engines = SandboxDatabase.open()
+  const sandboxes = await startSandboxes(options, engines)
   const server = await startReplica(database, sandboxes, options.env)
   const api = request(server.url)
   const replicas = [server]
@@ -56,6 +57,14 @@ export async function startTestApp(options: TestAppOptions = {}) {
         .set(secret === '' ? {} : { [INGRESS_HEADER]: secret })
         .send(typeof body === 'string' ? body : JSON.stringify(body)),
     sandboxOf: (engineName: string) => sandboxOf(sandboxes, engineName),
+    /** One more engine on the database of the others, or one that was closed, on the port it had. */
+    startSandbox: async (name: string, port?: number) => {
+      const started = await startSandbox({ ...sandboxDefaults(options, engines), name, port })
+      const old = sandboxes.findIndex((sandbox) => sandbox.name === name)
+      if (old < 0) sandboxes.push(started)
+      else sandboxes[old] = started
+      return started
+    },
     /** A number that has been scanned and is connected. */
     connectedNumber: async (user: TestUser, fields: Record<string, unknown> = {}) => {
       const created = await user.post('/api/phone-numbers/create', { display_name: 'Support', ...fields })
@@ -87,13 +96,19 @@ export interface TestNumber {
 
 export type ConnectedNumber = Awaited<ReturnType<TestApp['connectedNumber']>>
 
-function startSandboxes({ servers = 2, sandbox }: TestAppOptions): Promise<Sandbox[]> {
-  const database = SandboxDatabase.open()
-  const names = Array.from({ length: servers }, (_, i) => `sandbox-${i + 1}`)
-  const defaults = { api_key: ENGINE_KEY, connect_wait_ms: 20, ack_delay_ms: 20, database }
-  const quick = { attempts: 60, initial_delay_ms: 50, max_delay_ms: 500 }
-  return Promise.all(names.map((name) => startSandbox({ ...defaults, webhook_retry: quick, ...sandbox, name })))
+function startSandboxes(options: TestAppOptions, engines: SandboxDatabase): Promise<Sandbox[]> {
+  const names = Array.from({ length: options.servers ?? 2 }, (_, i) => `sandbox-${i + 1}`)
+  return Promise.all(names.map((name) => startSandbox({ ...sandboxDefaults(options, engines), name })))
 }
+
+const sandboxDefaults = ({ sandbox }: TestAppOptions, database: SandboxDatabase) => ({
+  api_key: ENGINE_KEY,
+  connect_wait_ms: 20,
+  ack_delay_ms: 20,
+  database,
+  webhook_retry: { attempts: 60, initial_delay_ms: 50, max_delay_ms: 500 },
+  ...sandbox,
+})
 
 export async function startReplica(
   database: TestDatabase,

@@ -1,0 +1,54 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { Request, RequestHandler } from 'express'
+import { AppError, unauthorized } from '../errors.js'
+import type { Logger } from '../logger.js'
+import type { AdminReports } from '../services/admin-reports.js'
+
+const digest = (text: string) => createHash('sha256').update(text).digest()
+
+/** Only with the operator's key; without one in the settings these calls do not exist. */
+export function requireOperator(apiKey: string | undefined): RequestHandler {
+  const expected = apiKey === undefined ? undefined : digest(apiKey)
+  return (req, _res, next) => {
+    if (!expected) throw new AppError('not_found', 'There is no such address. docs/api.md lists them all.')
+    // Digests are equally long, so neither time nor length tells anything about the key.
+    if (!timingSafeEqual(digest(req.get('x-admin-key') ?? ''), expected))
+      throw unauthorized('Send the key of the operator (ADMIN_API_KEY) in the header x-admin-key.')
+    next()
+  }
+}
+
+const PRIVATE = new Set(['password'])
+
+/** Notes every action before it runs, with who, from where and what; the outcome follows. */
+export function audit(reports: AdminReports, log: Logger, action: string): RequestHandler {
+  return async (req, res, next) => {
+    const complete = await reports.begin({
+      actor: actorOf(req),
+      action,
+      target: req.params,
+      details: withoutSecrets(req.body),
+      ip_address: req.ip ?? null,
+      request_id: req.id,
+    })
+    res.on('close', () => {
+      complete(res.writableFinished ? res.statusCode : 499).catch((err: unknown) =>
+        log.error({ err, request_id: req.id }, 'the outcome of an operator’s action could not be noted'),
+      )
+    })
+    next()
+  }
+}
+
+/** `npm run admin` says who sits at the shell; whoever has the key could say anything, so it is a hint. */
+function actorOf(req: Request): string {
+  const name = req.get('x-admin-actor')
+  return name && /^[\w.@-]{1,60}$/.test(name) ? `shell:${name}` : 'api'
+}
+
+function withoutSecrets(body: unknown): Record<string, unknown> {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return {}
+  return Object.fromEntries(
+    Object.entries(body).map(([name, value]) => [name, PRIVATE.has(name) ? '[private]' : (value as unknown)]),
+  )
+}

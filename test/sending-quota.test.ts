@@ -1,0 +1,75 @@
+import { expectRefusal } from './support/refusal.js'
+import { QUIET, eventsOf, newSender } from './support/sending.js'
+import { type TestApp, eventually, startTestApp } from './support/test-app.js'
+
+let app: TestApp
+beforeAll(async () => {
+  app = await startTestApp()
+})
+afterAll(() => app.stop())
+
+const limitTo = (userId: number, limit: number) =>
+  app.db.query('update users set max_messages_per_day = $2 where id = $1', [userId, limit])
+
+it('a race on two replicas accepts exactly what the day has left', async () => {
+  const { user, phone, used, sentTexts } = await newSender(app)
+  await limitTo(user.id, 25)
+  const replica = await app.startReplica()
+  const calls = [user, app.as(user, replica)]
+  const answers = await Promise.all(
+    Array.from({ length: 80 }, (_, n) =>
+      calls[n % 2]!.post('/api/messages/send-text?wait=0', { token: phone.token, number: QUIET, text: `try ${n}` }),
+    ),
+  )
+  expect(answers.filter(({ status }) => status < 300)).toHaveLength(25)
+  expect(answers.filter(({ status }) => status === 429)).toHaveLength(55)
+  await eventually(() => Promise.resolve(sentTexts().length === 25))
+  expect(await used()).toBe(25)
+  await replica.close()
+})
+
+it('every send tells the limit, what is left and when the day ends; the refusal tells when to come back', async () => {
+  const { user, text } = await newSender(app)
+  await app.db.query('update users set max_messages_per_day = 2 where id = $1', [user.id])
+  const remaining = []
+  for (let n = 0; n < 2; n++) {
+    const { headers } = await text(QUIET, `left ${n}`)
+    remaining.push(headers['x-quota-remaining'])
+    expect(Date.parse(headers['x-quota-reset']!)).toBeGreaterThan(Date.now())
+  }
+  expect(remaining).toEqual(['1', '0'])
+  const refused = await text(QUIET, 'too many')
+  expectRefusal(refused, 429, 'quota_exceeded')
+  expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0)
+  expect(refused.body.error.details).toMatchObject({ resets_at: expect.any(String) })
+})
+
+it('80 % and all of the day are told once each, though refunds cross them again', async () => {
+  const { user, phone, queue, text } = await newSender(app)
+  await limitTo(user.id, 10)
+  await user.post(`/api/phone-numbers/${phone.id}/queue/pause`)
+  const ids: number[] = []
+  for (let n = 0; n < 10; n++) ids.push(await queue(QUIET, `n ${n}`))
+  for (const id of ids.slice(0, 4)) await user.post(`/api/messages/${id}/cancel`)
+  for (let n = 0; n < 4; n++) await queue(QUIET, `again ${n}`)
+  expectRefusal(await text(QUIET, 'over'), 429, 'quota_exceeded')
+  const told = await eventsOf(app, user, 'usage.threshold')
+  expect(told.map(({ data }) => [data.percent, data.used, data.limit])).toEqual([
+    [80, 8, 10],
+    [100, 10, 10],
+  ])
+})
+
+it('an unconfirmed message stays charged, a failed and an expired one do not, each once', async () => {
+  const { phone, queue, becomes, used, queueState } = await newSender(app)
+  await becomes(await queue('628000000015', 'unclear'), 'unconfirmed')
+  await becomes(await queue('628000000002', 'nobody'), 'failed')
+  expect(await used()).toBe(1)
+  phone.controls.setTroubles({ connection_closed: true }, phone.engine_name)
+  await queue(QUIET, 'too old', { ttl_seconds: 10 })
+  await eventually(async () => (await queueState()).blocked_reason !== null)
+  const late = new Date(Date.now() + 60_000)
+  const expired = await Promise.all([app.ctx.queue.expire(late), app.ctx.queue.expire(late)])
+  expect(expired.reduce((sum, n) => sum + n)).toBe(1)
+  expect(await used()).toBe(1)
+})
