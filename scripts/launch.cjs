@@ -31,9 +31,14 @@ const commands = {
   },
   async test(args) {
     await prepare({ built: true })
-    // Jest runs ES modules through this flag; its workers inherit it.
-    const NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} --experimental-vm-modules --no-warnings`.trim()
-    await runChild(['node_modules/jest/bin/jest.js', ...args], { ...process.env, NODE_OPTIONS })
+    await runJest(args)
+  },
+  /** --short: the form for every change; without it minutes to an hour. */
+  async faults(args) {
+    await prepare({ built: true })
+    const rest = args.filter((arg) => arg !== '--short')
+    const form = rest.length < args.length ? 'short' : process.env.FAULTS
+    await runJest(['--config', 'jest.faults.config.js', ...rest], form ? { FAULTS: form } : {})
   },
 }
 
@@ -47,6 +52,12 @@ async function launch(name, args) {
     process.stderr.write(`${error instanceof Failure ? error.message : error.stack}\n`)
     process.exitCode = 1
   }
+}
+
+/** Jest runs ES modules through this flag; its workers inherit it. */
+function runJest(args, env = {}) {
+  const NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} --experimental-vm-modules --no-warnings`.trim()
+  return runChild(['node_modules/jest/bin/jest.js', ...args], { ...process.env, ...env, NODE_OPTIONS })
 }
 
 async function prepare({ built }) {

@@ -14,7 +14,8 @@ interface Command {
   call: (args: string[], values: Values) => Call
 }
 
-const USER_FIELDS = '[--name TEXT] [--company TEXT] [--plan NAME] [--max-numbers N] [--max-messages N] [--active-until DATE|never]'
+const USER_FIELDS =
+  '[--name TEXT] [--company TEXT] [--plan NAME] [--max-numbers N] [--max-messages N] [--active-until DATE|never]'
 const SERVER_FIELDS = '[--capacity N|memory] [--memory-mb N]'
 
 /** Every command is one call of /api/admin. */
@@ -26,7 +27,12 @@ export const COMMANDS: Command[] = [
   command('users create', `EMAIL [--password TEXT] [--time-zone ZONE] ${USER_FIELDS}`, ([email], values) => ({
     method: 'POST',
     path: '/users',
-    body: { email: needed(email, 'EMAIL'), password: values.password, time_zone: values['time-zone'], ...userFields(values) },
+    body: {
+      email: needed(email, 'EMAIL'),
+      password: values.password,
+      time_zone: values['time-zone'],
+      ...userFields(values),
+    },
   })),
   command('users set', `ID ${USER_FIELDS}`, ([id], values) => ({
     method: 'PATCH',
@@ -84,7 +90,10 @@ export const COMMANDS: Command[] = [
   command('import-server', 'NAME --user ID --instances A,B,…', ([name], values) => ({
     method: 'POST',
     path: `${server(name)}/import`,
-    body: { user_id: Number(needed(values.user, '--user')), instances: needed(values.instances, '--instances').split(',') },
+    body: {
+      user_id: Number(needed(values.user, '--user')),
+      instances: needed(values.instances, '--instances').split(','),
+    },
   })),
   command('numbers list', '[--user ID] [--server NAME] [--status STATUS] [--search TEXT]', (_, values) =>
     get('/phone-numbers', {

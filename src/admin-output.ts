@@ -26,12 +26,19 @@ function table(rows: Row[]): string {
   const names = Object.keys(rows[0]!).filter((name) => rows.some((row) => cell(row[name]) !== '-'))
   const cells = [names, ...rows.map((row) => names.map((name) => short(cell(row[name]))))]
   const widths = names.map((_, i) => Math.max(...cells.map((line) => line[i]!.length)))
-  return cells.map((line) => line.map((text, i) => text.padEnd(widths[i]!)).join('  ').trimEnd()).join('\n')
+  return cells
+    .map((line) =>
+      line
+        .map((text, i) => text.padEnd(widths[i]!))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
 }
 
 function cell(value: unknown): string {
   if (value === null || value === undefined || value === '') return '-'
-  if (typeof value !== 'object') return String(value as string | number | boolean)
+  if (typeof value !== 'object') return String(value)
   const entries = Object.entries(value)
   return entries.length === 0 ? '-' : entries.map(([name, one]) => `${name}=${cell(one)}`).join(' ')
 }

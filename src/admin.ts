@@ -54,9 +54,12 @@ async function post({ method, path, body }: Call): Promise<{ status: number; tex
     return { status: response.status, text: await response.text() }
   } catch (error) {
     const cause = (error as { cause?: { code?: string } }).cause?.code ?? (error as Error).message
-    throw new Error(`Nothing answers at ${url} (${cause}). Is the server running? Set PORT or ADMIN_URL to where it is.`, {
-      cause: error,
-    })
+    throw new Error(
+      `Nothing answers at ${url} (${cause}). Is the server running? Set PORT or ADMIN_URL to where it is.`,
+      {
+        cause: error,
+      },
+    )
   }
 }
 

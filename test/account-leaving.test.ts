@@ -41,7 +41,18 @@ describe('an export', () => {
     expect(answer.headers['content-disposition']).toContain('whatsapp-saas-api-export.json')
     const data = JSON.parse(answer.text)
     expect(Object.keys(data as object)).toEqual([
-      ...['exported_at', 'user', 'api_keys', 'phone_numbers', 'webhooks', 'usage', 'statistics', 'messages', 'events'],
+      ...[
+        'success',
+        'exported_at',
+        'user',
+        'api_keys',
+        'phone_numbers',
+        'webhooks',
+        'usage',
+        'statistics',
+        'messages',
+        'events',
+      ],
       'requests',
     ])
     expect(data.user).toMatchObject({ id: user.id, email: user.email })

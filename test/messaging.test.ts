@@ -20,7 +20,7 @@ it('sends a text, hears the answer, and tells the webhook with a signature a sto
   expect(sent.status).toBe(200)
   expect(sent.body.message).toMatchObject({ status: 'sent', recipient: '628000000001', type: 'text', error: null })
 
-  await eventually(async () => sink.ofType('message.received').length === 1)
+  await eventually(() => sink.ofType('message.received').length === 1)
   const [echo] = sink.ofType('message.received')
   expect(echo!.body.data.message).toMatchObject({ from: '628000000001', content: { text: 'Echo: Hello' } })
   expect(() => new Webhook(phone.webhook_secret!).verify(echo!.text, echo!.headers as Record<string, string>)).not.toThrow()

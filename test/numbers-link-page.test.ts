@@ -16,7 +16,13 @@ async function withPage(body: object = {}) {
   const phone = created.body.phone_number as { id: number; instance_name: string; token: string }
   const { link } = (await user.post(`/api/phone-numbers/${phone.id}/link`, body)).body
   const path = new URL(link.url as string).pathname
-  return { ...phone, link, path, page: () => request(app.url).get(path), status: () => request(app.url).get(`${path}/status`) }
+  return {
+    ...phone,
+    link,
+    path,
+    page: () => request(app.url).get(path),
+    status: () => request(app.url).get(`${path}/status`),
+  }
 }
 
 it('shows the code, needs no key, and turns to connected by itself', async () => {
@@ -78,13 +84,19 @@ it('is replaced by a new one, can be revoked, and ends with its time, its number
   expectRefusal(await user.delete(`/api/phone-numbers/${replaced.id}/link`), 404, 'not_found')
 
   const old = await withPage({ expires_in_hours: 1 })
-  await app.db.query(`update link_pages set expires_at = now() - interval '1 second' where phone_number_id = $1`, [old.id])
+  await app.db.query(`update link_pages set expires_at = now() - interval '1 second' where phone_number_id = $1`, [
+    old.id,
+  ])
   await gone(old)
   const deleted = await withPage()
   await user.delete(`/api/phone-numbers/${deleted.id}`)
   await gone(deleted)
   for (const hours of [0, -1, 721, 'long'])
-    expectRefusal(await user.post(`/api/phone-numbers/${old.id}/link`, { expires_in_hours: hours }), 400, 'invalid_request')
+    expectRefusal(
+      await user.post(`/api/phone-numbers/${old.id}/link`, { expires_in_hours: hours }),
+      400,
+      'invalid_request',
+    )
   expectRefusal(await request(app.url).get('/link/nonsense/status'), 404, 'not_found')
 })
 

@@ -99,7 +99,9 @@ describe('a number nobody links', () => {
   it('leaves the engine and comes back on demand with its id and token', async () => {
     const phone = await create()
     expect(await app.crew.reconciler.parkUnlinked()).toBe(0)
-    await app.db.query(`update phone_numbers set link_asked_at = now() - interval '61 minutes' where id = $1`, [phone.id])
+    await app.db.query(`update phone_numbers set link_asked_at = now() - interval '61 minutes' where id = $1`, [
+      phone.id,
+    ])
     expect(await app.crew.reconciler.parkUnlinked()).toBe(1)
     await removeAll()
     expect(names().filter((name) => name.startsWith(phone.instance_name))).toEqual([])
@@ -111,7 +113,9 @@ describe('a number nobody links', () => {
     app.sandboxOf(engine_name).controls.scan(engine_name)
     await eventually(async () => (await statusOf(phone.id)).status === 'connected')
     expect(await statusOf(phone.id)).toMatchObject({ token: phone.token, instance_name: phone.instance_name })
-    await app.db.query(`update phone_numbers set link_asked_at = now() - interval '61 minutes' where id = $1`, [phone.id])
+    await app.db.query(`update phone_numbers set link_asked_at = now() - interval '61 minutes' where id = $1`, [
+      phone.id,
+    ])
     expect(await app.crew.reconciler.parkUnlinked()).toBe(0)
   })
 
@@ -152,15 +156,18 @@ describe('its owner can', () => {
     expect((await user.get('/api/webhooks')).body.webhooks).toEqual([])
   })
 
-  it.each([{}, { display_name: '' }, { send_gap_seconds: -1 }, { receive_groups: 'perhaps' }, { webhook_url: 'http://10.0.0.1/' }])(
-    'not change it with %j',
-    async (body) => {
-      const { id } = await create()
-      expectRefusal(await user.patch(`/api/phone-numbers/${id}`, body), 400, 'invalid_request')
-      expect((await statusOf(id)).display_name).toBe('Shop')
-      await user.delete(`/api/phone-numbers/${id}`)
-    },
-  )
+  it.each([
+    {},
+    { display_name: '' },
+    { send_gap_seconds: -1 },
+    { receive_groups: 'perhaps' },
+    { webhook_url: 'http://10.0.0.1/' },
+  ])('not change it with %j', async (body) => {
+    const { id } = await create()
+    expectRefusal(await user.patch(`/api/phone-numbers/${id}`, body), 400, 'invalid_request')
+    expect((await statusOf(id)).display_name).toBe('Shop')
+    await user.delete(`/api/phone-numbers/${id}`)
+  })
 
   it('restart and reconnect it without another instance', async () => {
     const phone = await app.connectedNumber(user)

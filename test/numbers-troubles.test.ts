@@ -61,7 +61,11 @@ it('endless connecting: told once after the grace, no socket is added, and it co
   await user.post(`/api/phone-numbers/${phone.id}/reconnect`)
   expect(requestsOf(phone, '/instance/connect')).toBe(before)
   expect(requestsOf(phone, '/instance/restart')).toBe(0)
-  const queued = await user.post('/api/messages/send-text?wait=0', { token: phone.token, number: '628000000003', text: 'x' })
+  const queued = await user.post('/api/messages/send-text?wait=0', {
+    token: phone.token,
+    number: '628000000003',
+    text: 'x',
+  })
   expect(queued.body.message.status).toBe('queued')
 
   phone.controls.clearTroubles(phone.engine_name)
@@ -99,7 +103,11 @@ it('coming and going: one word about it instead of one each time', async () => {
 it('Connection Closed while open: one restart, the queue flows again, one event says so', async () => {
   const phone = await app.connectedNumber(user)
   phone.controls.setTroubles({ connection_closed: 'until_restart' }, phone.engine_name)
-  const sent = await user.post('/api/messages/send-text?wait=1', { token: phone.token, number: '628000000003', text: 'Hi' })
+  const sent = await user.post('/api/messages/send-text?wait=1', {
+    token: phone.token,
+    number: '628000000003',
+    text: 'Hi',
+  })
   expect(sent.body.message.status).toBe('queued')
   await app.crew.reconciler.runOnce()
   expect(requestsOf(phone, '/instance/restart')).toBe(1)
@@ -171,7 +179,9 @@ it('slow create and a create that times out but happened: no orphan, and no numb
   expectRefusal(await create(), 503, 'unavailable')
   expect((await user.get('/api/phone-numbers')).body.phone_numbers).toHaveLength(before)
   // What comes into being after the first look is found by a later one.
-  const { rows } = await app.db.query<{ engine_name: string }>('select engine_name from instance_removals where watch_until is not null')
+  const { rows } = await app.db.query<{ engine_name: string }>(
+    'select engine_name from instance_removals where watch_until is not null',
+  )
   expect(rows).toHaveLength(1)
   const late = rows[0]!.engine_name
   const all = () => app.sandboxes.flatMap(({ controls }) => controls.instances().map(({ name }) => name))
@@ -188,10 +198,13 @@ it('slow create and a create that times out but happened: no orphan, and no numb
 
 it('an instance the engine has forgotten: asked for several times, then its user must link again', async () => {
   const phone = await app.connectedNumber(user)
-  await fetch(`${app.sandboxes.find((one) => one.controls === phone.controls)!.url}/instance/delete/${phone.engine_name}`, {
-    method: 'DELETE',
-    headers: { apikey: 'engine-key-of-the-test-pool-0123456789' },
-  })
+  await fetch(
+    `${app.sandboxes.find((one) => one.controls === phone.controls)!.url}/instance/delete/${phone.engine_name}`,
+    {
+      method: 'DELETE',
+      headers: { apikey: 'engine-key-of-the-test-pool-0123456789' },
+    },
+  )
   await eventually(() => Promise.resolve(instancesOf(phone).length === 0))
   await app.db.query(`update phone_numbers set status = 'connected', status_reason = null where id = $1`, [phone.id])
   for (let n = 0; n < 3; n++) await lookNow(phone.id)
@@ -211,7 +224,10 @@ it('a webhook that somebody changed on the engine is set again, and all of them 
     body: JSON.stringify({ webhook: { ...webhook, headers: {}, byEvents: false, base64: false } }),
   })
   expect(set.status).toBe(201)
-  await app.db.query(`update connection_checks set settings_at = now() - interval '2 hours' where phone_number_id = $1`, [phone.id])
+  await app.db.query(
+    `update connection_checks set settings_at = now() - interval '2 hours' where phone_number_id = $1`,
+    [phone.id],
+  )
   await lookNow(phone.id)
   expect(phone.controls.instance(phone.engine_name).webhook_url).toContain('/internal/evolution/')
 

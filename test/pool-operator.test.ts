@@ -18,17 +18,24 @@ const server = async (name: string) => (await admin.get(`/servers/${name}`)).bod
 const create = () => user.post('/api/phone-numbers/create', { display_name: 'Shop' })
 
 it('answers no_capacity instead of filling a server up', async () => {
-  for (const name of ['sandbox-1', 'sandbox-2']) expect((await admin.patch(`/servers/${name}`, { capacity: 2 })).status).toBe(200)
+  for (const name of ['sandbox-1', 'sandbox-2'])
+    expect((await admin.patch(`/servers/${name}`, { capacity: 2 })).status).toBe(200)
   const answers = await Promise.all(Array.from({ length: 8 }, create))
   expect(answers.map(({ status }) => status).sort()).toEqual([201, 201, 201, 201, 503, 503, 503, 503])
-  expectRefusal(answers.find(({ status }) => status === 503)!, 503, 'no_capacity')
+  expectRefusal(
+    answers.find(({ status }) => status === 503)!,
+    503,
+    'no_capacity',
+  )
   expect(await server('sandbox-1')).toMatchObject({ takes_numbers: false, phone_numbers: { placed: 2 } })
   const [first] = answers.filter(({ status }) => status === 201)
   await app.ctx.changes.park(first!.body.phone_number.id, 'qr_expired') // a parked number takes no place
   expect((await create()).status).toBe(201)
   expectRefusal(await user.get(`/api/phone-numbers/${first!.body.phone_number.id}/qr`), 503, 'no_capacity')
   expect((await admin.patch('/servers/sandbox-1', { capacity: null, memory_mb: 400 })).body.server.capacity).toBe(6)
-  expect((await user.get(`/api/phone-numbers/${first!.body.phone_number.id}/qr`)).body.phone_number.status).toBe('qr_ready')
+  expect((await user.get(`/api/phone-numbers/${first!.body.phone_number.id}/qr`)).body.phone_number.status).toBe(
+    'qr_ready',
+  )
 })
 
 it.each([
@@ -43,7 +50,8 @@ it.each([
 })
 
 it('adds only what answers as an Evolution server of ours that it does not have yet', async () => {
-  const something = createServer((_req, res) => res.writeHead(200).end('{"hello":"world"}')).listen(0, '127.0.0.1')
+  const something = createServer((_req, res) => res.writeHead(200).end('{"hello":"world"}'))
+  await new Promise<void>((resolve) => something.listen(0, '127.0.0.1', resolve))
   const { port } = something.address() as AddressInfo
   const third = await app.startSandbox('sandbox-3')
   third.controls.setTroubles({ wrong_key: true })
@@ -71,14 +79,18 @@ it('adds only what answers as an Evolution server of ours that it does not have 
 
 it('does not evacuate the last server, nor one that is well without being told twice', async () => {
   const phone = await app.connectedNumber(user)
-  const [own, other] = phone.controls === app.sandboxes[0]!.controls ? ['sandbox-1', 'sandbox-2'] : ['sandbox-2', 'sandbox-1']
+  const [own, other] =
+    phone.controls === app.sandboxes[0]!.controls ? ['sandbox-1', 'sandbox-2'] : ['sandbox-2', 'sandbox-1']
   await admin.patch(`/servers/${other}`, { state: 'draining' })
   expectRefusal(await admin.post(`/servers/${own}/evacuate`, { force: true }), 409, 'conflict')
   await admin.patch(`/servers/${other}`, { state: 'active' })
   expectRefusal(await admin.post(`/servers/${own}/evacuate`), 409, 'conflict')
   expectRefusal(await admin.post('/servers/nobody/evacuate'), 404, 'not_found')
   expect((await user.get(`/api/phone-numbers/${phone.id}/status`)).body.phone_number.status).toBe('connected')
-  expect((await admin.post(`/servers/${own}/evacuate`, { force: true })).body.evacuated).toEqual({ moved: 1, to_relink: 1 })
+  expect((await admin.post(`/servers/${own}/evacuate`, { force: true })).body.evacuated).toEqual({
+    moved: 1,
+    to_relink: 1,
+  })
   expectRefusal(await admin.delete(`/servers/${other}`), 409, 'conflict')
 })
 
@@ -86,12 +98,16 @@ it('disables a server: sends to it wait until it is enabled again', async () => 
   const phone = await app.connectedNumber(user)
   const own = app.sandboxes.find(({ controls }) => controls === phone.controls)!.name
   await admin.patch(`/servers/${own}`, { state: 'disabled' })
-  const { message } = (await user.post('/api/messages/send-text?wait=1', { token: phone.token, number: '628000000003', text: 'Hi' })).body
+  const { message } = (
+    await user.post('/api/messages/send-text?wait=1', { token: phone.token, number: '628000000003', text: 'Hi' })
+  ).body
   expect(message.status).toBe('queued')
   await app.crew.monitor.checkAll()
   await admin.patch(`/servers/${own}`, { state: 'active' })
   await app.crew.monitor.checkAll()
-  await eventually(async () => ['sent', 'delivered', 'read'].includes((await user.get(`/api/messages/${message.id}`)).body.message.status))
+  await eventually(async () =>
+    ['sent', 'delivered', 'read'].includes((await user.get(`/api/messages/${message.id}`)).body.message.status),
+  )
 })
 
 it.each([
@@ -110,19 +126,32 @@ it.each([
 it('flags two servers that share one client name, and gives neither a number', async () => {
   await app.db.query(`update servers set client_name = 'same', version_at = now(), compared_at = now()`)
   await app.db.query(`update servers set version_at = null where name = 'sandbox-1'`)
-  const { rows } = await app.db.query<{ name: string }>(`update servers set client_name = 'sandbox-1' where name = 'sandbox-2' returning name`)
+  const { rows } = await app.db.query<{ name: string }>(
+    `update servers set client_name = 'sandbox-1' where name = 'sandbox-2' returning name`,
+  )
   expect(rows).toHaveLength(1)
   await app.crew.inspector.runOnce()
-  expect([(await server('sandbox-1')).duplicate_client_name, (await server('sandbox-2')).duplicate_client_name]).toEqual(['sandbox-2', 'sandbox-1'])
+  expect([
+    (await server('sandbox-1')).duplicate_client_name,
+    (await server('sandbox-2')).duplicate_client_name,
+  ]).toEqual(['sandbox-2', 'sandbox-1'])
   expectRefusal(await create(), 503, 'no_capacity')
 })
 
 it('keeps the numbers of a server that left the setting, and gives it no new ones', async () => {
   const phone = await app.connectedNumber(user)
   const [mine, other] = phone.controls === app.sandboxes[0]!.controls ? [0, 1] : [1, 0]
-  const replica = await app.startReplica({ EVOLUTION_SERVERS: `${app.sandboxes[other]!.name}=${app.sandboxes[other]!.url}` })
-  expect(await server(app.sandboxes[mine]!.name)).toMatchObject({ listed: false, takes_numbers: false, phone_numbers: { placed: 1 } })
-  const { body } = await app.as(user, replica).post('/api/messages/send-text', { token: phone.token, number: '628000000003', text: 'Hi' })
+  const replica = await app.startReplica({
+    EVOLUTION_SERVERS: `${app.sandboxes[other]!.name}=${app.sandboxes[other]!.url}`,
+  })
+  expect(await server(app.sandboxes[mine]!.name)).toMatchObject({
+    listed: false,
+    takes_numbers: false,
+    phone_numbers: { placed: 1 },
+  })
+  const { body } = await app
+    .as(user, replica)
+    .post('/api/messages/send-text', { token: phone.token, number: '628000000003', text: 'Hi' })
   expect(body.message.status).toBe('sent')
 })
 
@@ -131,7 +160,10 @@ it('adopts nothing by itself, and chosen running instances without a new scan', 
   const engine = (path: string, init: RequestInit = {}) =>
     fetch(`${url}${path}`, { ...init, headers: { apikey: ENGINE_KEY, 'content-type': 'application/json' } })
   for (const instanceName of ['old shop.1', 'cashier_g3', 'not mine']) {
-    await engine('/instance/create', { method: 'POST', body: JSON.stringify({ instanceName, integration: 'WHATSAPP-BAILEYS', qrcode: false, groupsIgnore: false }) })
+    await engine('/instance/create', {
+      method: 'POST',
+      body: JSON.stringify({ instanceName, integration: 'WHATSAPP-BAILEYS', qrcode: false, groupsIgnore: false }),
+    })
     await engine(`/instance/connect/${encodeURIComponent(instanceName)}`)
     controls.scan(instanceName, { phone: `62811${instanceName.length}00000`, name: `Owner of ${instanceName}` })
     await eventually(() => Promise.resolve(controls.instance(instanceName).state === 'open'))
@@ -140,7 +172,11 @@ it('adopts nothing by itself, and chosen running instances without a new scan', 
   await app.crew.inspector.runOnce()
   expect(await server('sandbox-1')).toMatchObject({ foreign_instances: 3, pending_removals: 0 })
   const { instances } = (await admin.get('/servers/sandbox-1/instances')).body
-  expect(instances.map((one: { instance_name: string }) => one.instance_name).sort()).toEqual(['cashier_g3', 'not mine', 'old shop.1'])
+  expect(instances.map((one: { instance_name: string }) => one.instance_name).sort()).toEqual([
+    'cashier_g3',
+    'not mine',
+    'old shop.1',
+  ])
 
   const adopt = (body: object) => admin.post('/servers/sandbox-1/import', body)
   expectRefusal(await adopt({ user_id: user.id, instances: ['old shop.1', 'unknown'] }), 400, 'invalid_request')
@@ -148,13 +184,23 @@ it('adopts nothing by itself, and chosen running instances without a new scan', 
   const { status, body } = await adopt({ user_id: user.id, instances: ['old shop.1', 'cashier_g3'] })
   expect(status).toBe(201)
   expect(body.phone_numbers).toMatchObject([
-    { instance_name: 'old shop.1', status: 'connected', phone_number: '628111000000', display_name: 'Owner of old shop.1', receive_groups: true },
+    {
+      instance_name: 'old shop.1',
+      status: 'connected',
+      phone_number: '628111000000',
+      display_name: 'Owner of old shop.1',
+      receive_groups: true,
+    },
     { instance_name: 'cashier_g3', status: 'connected' },
   ])
   expectRefusal(await adopt({ user_id: user.id, instances: ['cashier_g3'] }), 400, 'invalid_request')
 
   for (const phone of body.phone_numbers) {
-    const sent = await user.post('/api/messages/send-text', { token: phone.token, number: '628000000001', text: 'Hello' })
+    const sent = await user.post('/api/messages/send-text', {
+      token: phone.token,
+      number: '628000000001',
+      text: 'Hello',
+    })
     expect(sent.body.message.status).toBe('sent')
   }
   await eventually(async () => (await user.get('/api/events?types=message.received')).body.events.length === 2)

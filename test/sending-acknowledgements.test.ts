@@ -50,10 +50,13 @@ describe('a message without any acknowledgement', () => {
     await measure(AFTER_SILENCE)
     await measure(AFTER_SILENCE)
     expect(await health()).toEqual({ ratio: 0, degraded: true })
-    expect(await eventsOf(app, user, 'phone_number.degraded')).toMatchObject([{ data: { ack_ratio_1h: 0, messages: 10 } }])
+    expect(await eventsOf(app, user, 'phone_number.degraded')).toMatchObject([
+      { data: { ack_ratio_1h: 0, messages: 10 } },
+    ])
 
     const { messages } = (await user.get('/api/messages')).body as { messages: { id: number; whatsapp_id: string }[] }
-    for (const { whatsapp_id } of messages.slice(0, 8)) phone.controls.status(phone.engine_name, whatsapp_id, 'DELIVERY_ACK')
+    for (const { whatsapp_id } of messages.slice(0, 8))
+      phone.controls.status(phone.engine_name, whatsapp_id, 'DELIVERY_ACK')
     for (const { id } of messages.slice(0, 8)) await becomes(id, 'delivered')
     await measure(AFTER_SILENCE)
     expect(await health()).toEqual({ ratio: 0.8, degraded: false })
@@ -78,7 +81,8 @@ describe('refusals of new contacts in a row', () => {
     }
     for (const id of refused) await becomes(id, 'failed')
 
-    const restriction = async () => (await user.get(`/api/phone-numbers/${phone.id}/status`)).body.phone_number.restriction
+    const restriction = async () =>
+      (await user.get(`/api/phone-numbers/${phone.id}/status`)).body.phone_number.restriction
     expect(await restriction()).toMatchObject({ type: 'new_conversations', until: expect.any(String) })
     expect(await eventsOf(app, user, 'phone_number.restricted')).toMatchObject([
       { data: { restriction: { type: 'new_conversations' } } },
@@ -97,7 +101,10 @@ describe('refusals of new contacts in a row', () => {
     expect(timesSent(stranger, 'new conversation')).toBe(0)
 
     await lane(`restricted_until = now(), due_at = now()`)
-    await app.db.query(`update phone_numbers set restriction = restriction || '{"until":"2026-01-01T00:00:00Z"}' where id = $1`, [phone.id])
+    await app.db.query(
+      `update phone_numbers set restriction = restriction || '{"until":"2026-01-01T00:00:00Z"}' where id = $1`,
+      [phone.id],
+    )
     await app.ctx.lanes.runDue()
     await becomes(waiting, 'sent', 'delivered', 'read')
     expect(await restriction()).toBeNull()

@@ -44,7 +44,12 @@ describe('a message with send_at', () => {
     await queue(QUIET, 'today')
     expect(await ledgerOf(user)).toEqual([1, 1])
     const days = async () =>
-      (await app.db.query<{ day: string }>('select day from daily_usage where user_id = $1 and used > 0 order by day', [user.id])).rows
+      (
+        await app.db.query<{ day: string }>(
+          'select day from daily_usage where user_id = $1 and used > 0 order by day',
+          [user.id],
+        )
+      ).rows
     const before = await days()
     const moved = await user.patch(`/api/messages/${id}`, { send_at: at(5 * DAY) })
     expect([moved.status, moved.body.message.status]).toEqual([200, 'queued'])

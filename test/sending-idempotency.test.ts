@@ -77,10 +77,9 @@ describe('an Idempotency-Key', () => {
   it('is forgotten after a day', async () => {
     const { user, send, timesSent } = await keyed()
     const first = await send('daily')
-    await app.db.query(
-      `update idempotency_keys set created_at = created_at - interval '25 hours' where user_id = $1`,
-      [user.id],
-    )
+    await app.db.query(`update idempotency_keys set created_at = created_at - interval '25 hours' where user_id = $1`, [
+      user.id,
+    ])
     const second = await send('daily', { text: 'once more' })
     expect(second.body.message.id).not.toBe(first.body.message.id)
     expect([timesSent(QUIET, 'once'), timesSent(QUIET, 'once more')]).toEqual([1, 1])
@@ -103,7 +102,11 @@ describe('an Idempotency-Key', () => {
     expect(engineCalls()).toHaveLength(1)
   })
 
-  it.each([['', 400], ['x'.repeat(256), 400], ['x'.repeat(255), 200]])('of %# characters is checked', async (key, status) => {
+  it.each([
+    ['', 400],
+    ['x'.repeat(256), 400],
+    ['x'.repeat(255), 200],
+  ])('of %# characters is checked', async (key, status) => {
     const { send } = await keyed()
     expect((await send(key)).status).toBe(status)
   })

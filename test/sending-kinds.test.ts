@@ -11,8 +11,7 @@ beforeAll(async () => {
 afterAll(() => app.stop())
 
 const GROUP = '120363000000000001@g.us'
-const PNG =
-  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
+const PNG = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
 const MP3 = Buffer.concat([
   Buffer.from('ID3\x03\0\0\0\0\0\0', 'latin1'),
   Buffer.from([0xff, 0xfb, 0x90, 0x64]),
@@ -51,8 +50,16 @@ describe('what reaches the engine', () => {
   })
 
   it('of a poll', async () => {
-    const { route, asked } = await send('send-poll', { ...to(), name: 'Lunch?', values: ['Soto', 'Sate'], selectable_count: 2 })
-    expect([route, asked]).toEqual(['sendPoll', { number: QUIET, name: 'Lunch?', values: ['Soto', 'Sate'], selectableCount: 2 }])
+    const { route, asked } = await send('send-poll', {
+      ...to(),
+      name: 'Lunch?',
+      values: ['Soto', 'Sate'],
+      selectable_count: 2,
+    })
+    expect([route, asked]).toEqual([
+      'sendPoll',
+      { number: QUIET, name: 'Lunch?', values: ['Soto', 'Sate'], selectableCount: 2 },
+    ])
   })
 
   it('of a reaction and of taking it back, to our messages and to theirs', async () => {
@@ -107,10 +114,22 @@ describe('is refused before it costs anything:', () => {
     ['a latitude beyond the pole', 'send-location', { latitude: 91, longitude: 0, name: 'x' }, 400, 'invalid_request'],
     ['a place without a name', 'send-location', { latitude: 1, longitude: 1 }, 400, 'invalid_request'],
     ['no contacts', 'send-contact', { contacts: [] }, 400, 'invalid_request'],
-    ['a contact without a number', 'send-contact', { contacts: [{ full_name: 'x', phone_number: 'y' }] }, 400, 'invalid_request'],
+    [
+      'a contact without a number',
+      'send-contact',
+      { contacts: [{ full_name: 'x', phone_number: 'y' }] },
+      400,
+      'invalid_request',
+    ],
     ['a poll of one', 'send-poll', { name: 'x', values: ['a'] }, 400, 'invalid_request'],
     ['a poll of equals', 'send-poll', { name: 'x', values: ['a', 'a'] }, 400, 'invalid_request'],
-    ['a poll that lets choose more than there is', 'send-poll', { name: 'x', values: ['a', 'b'], selectable_count: 11 }, 400, 'invalid_request'],
+    [
+      'a poll that lets choose more than there is',
+      'send-poll',
+      { name: 'x', values: ['a', 'b'], selectable_count: 11 },
+      400,
+      'invalid_request',
+    ],
     ['mentions of a person', 'send-text', { text: 'x', mentions: ['6281'] }, 400, 'invalid_request'],
     ['an empty text', 'send-text', { text: ' \n ' }, 400, 'invalid_request'],
     ['a text that is too long', 'send-text', { text: 'x'.repeat(65_537) }, 400, 'invalid_request'],
@@ -118,14 +137,38 @@ describe('is refused before it costs anything:', () => {
     ['a broadcast', 'send-text', { number: 'status@broadcast', text: 'x' }, 400, 'invalid_request'],
     ['an unknown quote', 'send-text', { text: 'x', quoted_message_id: 999_999 }, 404, 'not_found'],
     ['an unknown token', 'send-text', { token: 'wst_nobody', text: 'x' }, 404, 'not_found'],
-    ['a voice note of a picture', 'send-media', { mediaType: 'image', base64: PNG, voice: true }, 400, 'invalid_request'],
-    ['a voice note that is no audio', 'send-media', { mediaType: 'audio', base64: PNG, voice: true }, 422, 'media_rejected'],
+    [
+      'a voice note of a picture',
+      'send-media',
+      { mediaType: 'image', base64: PNG, voice: true },
+      400,
+      'invalid_request',
+    ],
+    [
+      'a voice note that is no audio',
+      'send-media',
+      { mediaType: 'audio', base64: PNG, voice: true },
+      422,
+      'media_rejected',
+    ],
     ['a sticker that is no picture', 'send-sticker', { base64: MP3 }, 422, 'media_rejected'],
     ['a time to live of a second', 'send-text', { text: 'x', ttl_seconds: 1 }, 400, 'invalid_request'],
     ['an unknown wish', 'send-text', { text: 'x', on_ambiguous: 'panic' }, 400, 'invalid_request'],
     ['a wait of an hour', 'send-text?wait=3600', { text: 'x' }, 400, 'invalid_request'],
-    ['an unreachable file', 'send-media', { mediaType: 'image', mediaUrl: 'http://127.0.0.1:9/x.png' }, 422, 'media_rejected'],
-    ['a file inside', 'send-media', { mediaType: 'image', mediaUrl: 'http://169.254.169.254/x.png' }, 400, 'invalid_request'],
+    [
+      'an unreachable file',
+      'send-media',
+      { mediaType: 'image', mediaUrl: 'http://127.0.0.1:9/x.png' },
+      422,
+      'media_rejected',
+    ],
+    [
+      'a file inside',
+      'send-media',
+      { mediaType: 'image', mediaUrl: 'http://169.254.169.254/x.png' },
+      400,
+      'invalid_request',
+    ],
   ])('%s', async (_what, call, body, status, code) => {
     const before = [await sender.used(), sender.engineCalls().length]
     expectRefusal(await sender.user.post(`/api/messages/${call}`, { ...to(), ...body }), status, code)
@@ -138,7 +181,11 @@ describe('is refused before it costs anything:', () => {
     expectRefusal(await user.post('/api/messages/send-reaction', { message_id: id, reaction: '👍' }), 409, 'conflict')
     const sent = (await sender.text(QUIET, 'react')).body.message.id as number
     for (const reaction of ['yes', '👍👍', ' '])
-      expectRefusal(await user.post('/api/messages/send-reaction', { message_id: sent, reaction }), 400, 'invalid_request')
+      expectRefusal(
+        await user.post('/api/messages/send-reaction', { message_id: sent, reaction }),
+        400,
+        'invalid_request',
+      )
     const other = await app.connectedNumber(user)
     const quote = { token: other.token, number: QUIET, text: 'x', quoted_message_id: sent }
     expectRefusal(await user.post('/api/messages/send-text', quote), 404, 'not_found')

@@ -157,7 +157,10 @@ describe('a lane that is known to be blocked', () => {
       await down.becomes(waiting, 'sent')
       expect(down.sentTexts()).toEqual(['server down'])
     } finally {
-      await app.db.query('update phone_numbers set server_instance = $2 where id = $1', [down.phone.id, server_instance])
+      await app.db.query('update phone_numbers set server_instance = $2 where id = $1', [
+        down.phone.id,
+        server_instance,
+      ])
       await app.db.query(`delete from servers where name = 'far-away'`)
     }
   })

@@ -19,7 +19,11 @@ describe('an answer of the engine', () => {
     ['500 socket closed in a list', shaped(500, ['Error: Connection Closed']), { reason: 'number_disconnected' }],
     ['500 during the number check', shaped(500, 'Internal Server Error'), { kind: 'wait', reason: 'engine_error' }],
     ['400 during the key fetch', shaped(400, ['1006']), { kind: 'wait', reason: 'engine_error' }],
-    ['500 no answer to the check', shaped(500, "Cannot read properties of undefined (reading 'find')"), { kind: 'wait' }],
+    [
+      '500 no answer to the check',
+      shaped(500, "Cannot read properties of undefined (reading 'find')"),
+      { kind: 'wait' },
+    ],
     ['400 no answer to the key fetch', shaped(400, ['SessionError: No sessions']), { kind: 'wait' }],
     [
       '400 while the QR code is shown',
@@ -34,13 +38,29 @@ describe('an answer of the engine', () => {
     ['500 failed upload', shaped(500, ['Error: Media upload failed on all hosts']), { kind: 'wait' }],
     ['401', shaped(401, 'Unauthorized'), { kind: 'wait', reason: 'server_refused' }],
     ['403', { status: 403, body: 'Forbidden' }, { kind: 'wait', reason: 'server_refused' }],
-    ['503 without a licence', { status: 503, body: { code: 'LICENSE_REQUIRED', error: 'service not activated' } }, { kind: 'wait' }],
-    ['404 of its guard', shaped(404, ['The "x" instance does not exist']), { kind: 'wait', reason: 'number_disconnected' }],
+    [
+      '503 without a licence',
+      { status: 503, body: { code: 'LICENSE_REQUIRED', error: 'service not activated' } },
+      { kind: 'wait' },
+    ],
+    [
+      '404 of its guard',
+      shaped(404, ['The "x" instance does not exist']),
+      { kind: 'wait', reason: 'number_disconnected' },
+    ],
     ['404 of a proxy', { status: 404, body: '<html>' }, { kind: 'ambiguous' }],
-    ['400 of the schema', shaped(400, [['instance requires property "text"']]), { kind: 'failed', code: 'invalid_request' }],
+    [
+      '400 of the schema',
+      shaped(400, [['instance requires property "text"']]),
+      { kind: 'failed', code: 'invalid_request' },
+    ],
     ['400 business check', shaped(400, ['Text is required']), { kind: 'failed', code: 'invalid_request' }],
     ['400 bad media', shaped(400, ['Owned media must be a url or base64']), { kind: 'failed', code: 'media_rejected' }],
-    ['400 not on WhatsApp', shaped(400, [{ exists: false, number: '1' }]), { kind: 'failed', code: 'recipient_not_on_whatsapp' }],
+    [
+      '400 not on WhatsApp',
+      shaped(400, [{ exists: false, number: '1' }]),
+      { kind: 'failed', code: 'recipient_not_on_whatsapp' },
+    ],
     ['400 database text', shaped(400, [`${DATABASE}the table does not exist`]), { kind: 'ambiguous' }],
     ['400 database text that quotes a good one', shaped(400, [`${DATABASE}Connection Closed`]), { kind: 'ambiguous' }],
     ['400 timed out', shaped(400, ['Error: Timed Out']), { kind: 'ambiguous' }],
@@ -104,16 +124,19 @@ describe('a send while the engine is in trouble', () => {
     },
   )
 
-  it.each<[SendSituation]>([['row_not_stored'], ['timed_out']])('%s: is unconfirmed and stays charged', async (situation) => {
-    const { phone, text, used, engineCalls } = await newSender(app)
-    phone.controls.setTroubles({ send: situation }, phone.engine_name)
-    const answer = await text(QUIET, situation)
-    expect([answer.status, answer.body.message.status, await used()]).toEqual([202, 'unconfirmed', 1])
-    phone.controls.clearTroubles(phone.engine_name)
-    await app.ctx.lanes.runDue()
-    expect((await text(QUIET, 'next')).body.message.status).toBe('sent')
-    expect(engineCalls()).toHaveLength(2)
-  })
+  it.each<[SendSituation]>([['row_not_stored'], ['timed_out']])(
+    '%s: is unconfirmed and stays charged',
+    async (situation) => {
+      const { phone, text, used, engineCalls } = await newSender(app)
+      phone.controls.setTroubles({ send: situation }, phone.engine_name)
+      const answer = await text(QUIET, situation)
+      expect([answer.status, answer.body.message.status, await used()]).toEqual([202, 'unconfirmed', 1])
+      phone.controls.clearTroubles(phone.engine_name)
+      await app.ctx.lanes.runDue()
+      expect((await text(QUIET, 'next')).body.message.status).toBe('sent')
+      expect(engineCalls()).toHaveLength(2)
+    },
+  )
 
   it.each([
     ['a wrong key', { wrong_key: true as const }],

@@ -17,8 +17,8 @@ describe('the list of messages', () => {
     const quiet = (await text(QUIET, 'one')).body.message.id as number
     const failed = await queue('628000000002', 'two')
     await becomes(failed, 'failed')
-    const elsewhere = (await user.post('/api/messages/send-text', { token: other.token, number: QUIET, text: 'three' })).body
-      .message.id as number
+    const elsewhere = (await user.post('/api/messages/send-text', { token: other.token, number: QUIET, text: 'three' }))
+      .body.message.id as number
     phone.controls.incoming(phone.engine_name, { chat: QUIET, text: 'hello' })
     phone.controls.typed(phone.engine_name, { chat: '6281999', text: 'typed' })
     await eventually(async () => (await user.get('/api/messages')).body.messages.length === 5)
@@ -42,7 +42,7 @@ describe('the list of messages', () => {
     const sent: number[] = []
     for (let n = 0; n < 7; n++) sent.push(await queue(QUIET, `page ${n}`))
     const pages: number[][] = []
-    for (let cursor: string | null = ''; cursor !== null; ) {
+    for (let cursor: string | null = ''; cursor !== null;) {
       const page = await user.get(`/api/messages?limit=3${cursor && `&cursor=${cursor}`}`)
       pages.push(idsOf(page))
       cursor = page.body.next_cursor as string | null
@@ -58,12 +58,12 @@ describe('the list of messages', () => {
     for (let n = 0; n < 4; n++) ids.push(await queue(QUIET, `day ${n}`))
     for (const id of ids) await becomes(id, 'sent')
     for (const [n, id] of ids.entries())
-      await app.db.query(`update messages set created_at = '2026-03-0${n + 1}T12:00:00Z' where id = $1`, [id])
+      await app.db.query(`update messages set created_at = '2099-03-0${n + 1}T12:00:00Z' where id = $1`, [id])
     const window = async (query: string) => idsOf(await user.get(`/api/messages?${query}`))
-    expect(await window('from=2026-03-02T12:00:00Z')).toEqual([ids[3], ids[2], ids[1]])
-    expect(await window('to=2026-03-02T12:00:00Z')).toEqual([ids[0]])
-    expect(await window('from=2026-03-02T19:00:00%2B07:00&to=2026-03-04T12:00:00Z')).toEqual([ids[2], ids[1]])
-    expect(await window('from=2026-03-05T00:00:00Z&to=2026-03-06T00:00:00Z')).toEqual([])
+    expect(await window('from=2099-03-02T12:00:00Z')).toEqual([ids[3], ids[2], ids[1]])
+    expect(await window('to=2099-03-02T12:00:00Z')).toEqual([ids[0]])
+    expect(await window('from=2099-03-02T19:00:00%2B07:00&to=2099-03-04T12:00:00Z')).toEqual([ids[2], ids[1]])
+    expect(await window('from=2099-03-05T00:00:00Z&to=2099-03-06T00:00:00Z')).toEqual([])
     expectRefusal(await user.get('/api/messages?from=yesterday'), 400, 'invalid_request')
     expectRefusal(await user.get('/api/messages?status=pending'), 400, 'invalid_request')
   })

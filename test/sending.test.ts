@@ -25,7 +25,11 @@ describe('a message tells the truth', () => {
     const steps = message.history.map((step: { status: string }) => step.status)
     expect(steps.slice(0, 3)).toEqual(['queued', 'sending', 'sent'])
     expect(steps.at(-1)).toBe('read')
-    expect(message).toMatchObject({ sent_at: expect.any(String), delivered_at: expect.any(String), read_at: expect.any(String) })
+    expect(message).toMatchObject({
+      sent_at: expect.any(String),
+      delivered_at: expect.any(String),
+      read_at: expect.any(String),
+    })
     const listed = await user.get('/api/messages?status=read&direction=outgoing')
     expect(listed.body.messages.map((one: { id: number }) => one.id)).toEqual([id])
   })
@@ -67,7 +71,7 @@ describe('a message tells the truth', () => {
     const body = { token: phone.token, number: '628000000015', text: 'twice', on_ambiguous: 'retry' }
     await user.post('/api/messages/send-text', body)
     await lookHarder(4)
-    await eventually(async () => app.sandboxes[0]!.controls.ledger.count(phone.engine_name, '628000000015', 'twice') === 2)
+    await eventually(() => app.sandboxes[0]!.controls.ledger.count(phone.engine_name, '628000000015', 'twice') === 2)
   })
 })
 
@@ -84,7 +88,10 @@ describe('the other kinds of messages', () => {
       ['send-poll', { ...to, name: 'Lunch?', values: ['Soto', 'Sate'] }],
       ['send-reaction', { message_id: id, reaction: '👍' }],
       ['send-text', { ...to, text: 'an answer', quoted_message_id: id }],
-      ['send-text', { token: phone.token, number: '120363000000000001@g.us', text: 'to all', mentions: ['6281234567890'] }],
+      [
+        'send-text',
+        { token: phone.token, number: '120363000000000001@g.us', text: 'to all', mentions: ['6281234567890'] },
+      ],
     ]
     for (const [call, body] of calls) {
       const answer = await user.post(`/api/messages/${call}`, body)

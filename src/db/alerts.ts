@@ -56,7 +56,7 @@ export async function claimCleared(db: Queryable): Promise<Alert[]> {
 export async function giveBack(db: Queryable, alert: Alert, cleared: boolean, now: Date): Promise<void> {
   await db.query(
     `insert into alerts (key, message, since, seen_at, told_at, cleared_at)
-     values ($1, $2, $3, $4, case when $5 then $4 end, case when $5 then $4 end)
+     values ($1, $2, $3, $4::timestamptz, case when $5 then $4::timestamptz end, case when $5 then $4::timestamptz end)
          on conflict (key) do update set told_at = case when $5 then alerts.told_at end`,
     [alert.key, alert.message, alert.since, now, cleared],
   )

@@ -103,8 +103,34 @@ export interface Filter {
   limit: number
 }
 
-/** Newest first. Ids follow creation closely enough that a time window needs no index of its own. */
+/** How far the order of ids and that of creation may be apart: longer than any statement may take. */
+const DISORDER_MS = 300_000
+
+/** The first id that was created at that time or later, found by halving: a time needs no index of its own. */
+async function firstIdSince(db: Queryable, at: Date): Promise<number> {
+  const { rows } = await db.query<{ id: number }>(
+    `with recursive halving (low, high) as (
+       select coalesce(min(id), 0), coalesce(max(id), 0) + 1 from messages
+       union all
+       select case when m.created_at < $1 then m.id + 1 else h.low end,
+              case when m.created_at < $1 then h.high else (h.low + h.high) / 2 end
+         from halving h
+        cross join lateral (
+          select id, created_at from messages where id >= (h.low + h.high) / 2 order by id limit 1) m
+        where h.low < h.high)
+     select max(low) as id from halving`,
+    [at],
+  )
+  return rows[0]!.id
+}
+
+/** Newest first. */
 export async function listOwned(db: Queryable, userId: number, filter: Filter): Promise<Message[]> {
+  const { from, to } = filter
+  const [fromId, toId] = await Promise.all([
+    from && firstIdSince(db, new Date(from.getTime() - DISORDER_MS)),
+    to && firstIdSince(db, new Date(to.getTime() + DISORDER_MS)),
+  ])
   const values: unknown[] = [userId]
   const where = ['user_id = $1']
   const add = (condition: string, value: unknown) => {
@@ -116,8 +142,10 @@ export async function listOwned(db: Queryable, userId: number, filter: Filter): 
   add('status = ?', filter.status)
   add('direction = ?', filter.direction)
   add('recipient = ?', filter.recipient)
-  add('created_at >= ?', filter.from)
-  add('created_at < ?', filter.to)
+  add('created_at >= ?', from)
+  add('created_at < ?', to)
+  add('id >= ?', fromId)
+  add('id < ?', toId)
   add('id < ?', filter.before)
   values.push(filter.limit)
   const { rows } = await db.query<Message>(

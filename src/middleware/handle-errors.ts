@@ -4,6 +4,7 @@ import type { Logger } from '../logger.js'
 
 /** Turns every error into the one shape of an error answer; what was not foreseen is logged and told as 500. */
 export function handleErrors(log: Logger, isOutage: (err: unknown) => boolean): ErrorRequestHandler {
+  // eslint-disable-next-line @typescript-eslint/no-unused-vars -- Express knows an error handler by its four parameters
   return (err: unknown, req, res, _next) => {
     if (res.headersSent) return breakOff(err, req, res, log)
     const error = asAppError(err, isOutage)

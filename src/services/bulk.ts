@@ -56,7 +56,8 @@ export class BulkService {
   /** What a repeated call asks for again: it is told what became of it, whatever has changed since. */
   private async findEarlier(user: User, items: Item[]): Promise<Map<number, Accepted | AppError>> {
     const keys = items.flatMap(({ idempotency }) => (idempotency ? [idempotency.key] : []))
-    const found = keys.length > 0 ? await idempotencyKeys.findAll(this.db, user.id, keys) : new Map<string, Remembered>()
+    const found =
+      keys.length > 0 ? await idempotencyKeys.findAll(this.db, user.id, keys) : new Map<string, Remembered>()
     return new Map(
       items.flatMap(({ index, idempotency }) => {
         const { message_id = null, body_hash } = found.get(idempotency?.key ?? '') ?? {}

@@ -51,7 +51,11 @@ export class InstanceImport {
     const missing = names.filter((name) => !listed.has(name))
     if (missing.length > 0)
       throw invalidRequest(`instances: ${missing.join(', ')} is not on this server, or is a phone number already.`)
-    const adopted: PhoneNumber[] = await this.reserve(serverName, userId, names.map((name) => listed.get(name)!))
+    const adopted: PhoneNumber[] = await this.reserve(
+      serverName,
+      userId,
+      names.map((name) => listed.get(name)!),
+    )
     try {
       for (const phone of adopted) await this.take(phone)
     } catch (err) {
@@ -75,7 +79,15 @@ export class InstanceImport {
       for (const { instance_name, profile_name, receive_groups } of found) {
         const token = `wst_${randomBytes(24).toString('base64url')}`
         const display_name = (profile_name ?? instance_name).slice(0, 100)
-        const phone = { user_id: userId, server_instance, instance_name, token, display_name, metadata: {}, receive_groups }
+        const phone = {
+          user_id: userId,
+          server_instance,
+          instance_name,
+          token,
+          display_name,
+          metadata: {},
+          receive_groups,
+        }
         const { id } = await phoneNumbers.insert(tx, phone)
         rows.push(await numberPlacement.adopt(tx, id))
       }
@@ -106,7 +118,7 @@ function read(row: unknown): Found | undefined {
   const setting = flat.Setting as { groupsIgnore?: boolean } | null | undefined
   return {
     instance_name: name,
-    state: String(flat.connectionStatus ?? flat.status ?? 'unknown'),
+    state: [flat.connectionStatus, flat.status].find((state) => typeof state === 'string') ?? 'unknown',
     phone_number: typeof jid === 'string' && jid !== '' ? address(jid) : null,
     profile_name: typeof flat.profileName === 'string' && flat.profileName !== '' ? flat.profileName : null,
     receive_groups: setting?.groupsIgnore === false,

@@ -80,7 +80,7 @@ export class Lanes {
 
   /** Claims and starts what is due in lanes that nobody is working on. */
   async runDue(): Promise<void> {
-    for (let looked = BATCH; looked === BATCH; ) {
+    for (let looked = BATCH; looked === BATCH;) {
       if (this.stopping || !this.process.isAlive()) return
       const claimed = await this.whileClaiming(() =>
         this.db.transaction(async (tx) => {

@@ -22,7 +22,7 @@ export class UserExport {
   }
 
   private async *pieces(user: User) {
-    yield `{"exported_at":${JSON.stringify(new Date())},"user":${JSON.stringify(own(user))}`
+    yield `{"success":true,"exported_at":${JSON.stringify(new Date())},"user":${JSON.stringify(own(user))}`
     for (const section of userData.sections) {
       yield `,\n"${section}":[`
       yield* this.rows(user.id, section)

@@ -26,7 +26,8 @@ export class ServerMonitor {
   async checkAll(): Promise<void> {
     const list = await servers.list(this.db)
     for (const { name, url } of list) this.pool.set(name, url)
-    await Promise.all(list.map((server) => (server.state === 'disabled' ? this.rest(server) : this.check(server))))
+    for (const server of list.filter(({ state }) => state === 'disabled')) this.rest(server)
+    await Promise.all(list.filter(({ state }) => state !== 'disabled').map((server) => this.check(server)))
   }
 
   /** The operator has taken it out: it is left in peace, and so are whoever waits for it. */

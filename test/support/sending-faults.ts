@@ -67,7 +67,7 @@ async function startWatched(target: number, watch: () => Watch) {
 }
 
 /** Words that only this statement has. */
-const STATEMENTS = { accept: 'ttl_seconds, on_ambiguous, quota_day', settle: 'set status = o.status' }
+const STATEMENTS = { accept: 'ttl_seconds, on_ambiguous, quota_day', settle: 'set status = o.status, error_code' }
 type Written = keyof typeof STATEMENTS
 
 /** Sees what a transaction writes, and its commit. */
@@ -110,7 +110,13 @@ function frontendReader() {
       const end = head + rest.readInt32BE(head)
       if (rest.length < end) return messages
       const type = started ? String.fromCharCode(rest[0]!) : ''
-      const words = 'QPB'.includes(type) && type ? rest.subarray(head + 4, end).toString('latin1').split('\0', 2) : []
+      const words =
+        'QPB'.includes(type) && type
+          ? rest
+              .subarray(head + 4, end)
+              .toString('latin1')
+              .split('\0', 2)
+          : []
       messages.push({ type, words })
       rest = rest.subarray(end)
       started = true
@@ -213,7 +219,7 @@ export class Callers {
     try {
       const signal = AbortSignal.timeout(20_000)
       const init = { method: 'POST', headers, body: JSON.stringify(body), signal }
-      return (await (await fetch(`${this.url}/api/messages/send-text?wait=1`, init)).json()) as Answer
+      return (await (await fetch(`${this.url}/api/messages/send-text?wait=0.2`, init)).json()) as Answer
     } catch {
       return undefined // cut off: whether it was taken is not known
     }
@@ -225,11 +231,11 @@ interface Answer {
   error?: { details?: { message?: { id: number } } }
 }
 
-/** Whoever does not live any more counts as dead now, and the others may take over. */
-export async function ageTheDead(db: Database): Promise<void> {
-  await db.query(
-    `update processes set heartbeat_at = now() - interval '1 minute' where id <> (select max(id) from processes)`,
-  )
+/** Down as by a power cut, and up again; nobody waits for the dead to be noticed. */
+export async function restart({ child, db }: SendingFaults): Promise<void> {
+  await child.kill()
+  await db.query(`update processes set heartbeat_at = now() - interval '1 minute'`)
+  await child.start()
 }
 
 /** Every accepted message in exactly one state that is true, the engine saw none twice, and the quota adds up. */

@@ -182,7 +182,7 @@ function callsOf(api: ReturnType<typeof request>, api_key: string) {
 }
 
 /** Looks again until it is true, for what happens by itself; fails with the last error after ten seconds. */
-export async function eventually(check: () => Promise<unknown>, ms = 10_000): Promise<void> {
+export async function eventually(check: () => unknown, ms = 10_000): Promise<void> {
   const end = Date.now() + ms
   for (;;) {
     try {
