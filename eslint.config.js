@@ -9,7 +9,11 @@ const forbid = (layer, { packages = [], layers = [] }) => ({
       'error',
       {
         paths: packages,
-        patterns: layers.map((name) => ({ group: [`**/${name}/*`], allowTypeImports: true, message: `${layer} must not know about ${name}.` })),
+        patterns: layers.map((name) => ({
+          group: [`**/${name}/*`],
+          allowTypeImports: true,
+          message: `${layer} must not know about ${name}.`,
+        })),
       },
     ],
   },

@@ -38,7 +38,7 @@ function table(rows: Row[]): string {
 
 function cell(value: unknown): string {
   if (value === null || value === undefined || value === '') return '-'
-  if (typeof value !== 'object') return String(value)
+  if (typeof value !== 'object') return JSON.stringify(value).replace(/^"|"$/g, '')
   const entries = Object.entries(value)
   return entries.length === 0 ? '-' : entries.map(([name, one]) => `${name}=${cell(one)}`).join(' ')
 }

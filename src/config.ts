@@ -58,9 +58,9 @@ const Environment = z.object({
     .default([]),
   ENGINE_SEND_TIMEOUT_SECONDS: whole(5, 600).default(75),
   ENGINE_CONTROL_TIMEOUT_SECONDS: whole(1, 300).default(30),
-  SERVER_CONCURRENCY: whole(1, 64).default(6),
   SERVER_MEMORY_MB: whole(315, 1_000_000).default(2048),
   UNLINKED_INSTANCE_MINUTES: whole(0, 100_000).default(60),
+  SERVER_CONCURRENCY: whole(1, 64).default(6),
   SANDBOX: z.stringbool().default(false),
   DATA_DIR: z.string().optional(),
 

@@ -82,9 +82,7 @@ export function openResources(config: Config, log: Logger = createLogger(config.
     media: new MediaClient({ private_targets: config.media.private_targets, max_bytes: config.media.max_bytes }),
     webhookGuard,
     webhookHttp: new WebhookHttp(webhookGuard),
-    alertChannel: config.alerts.url
-      ? new AlertChannel({ url: config.alerts.url, from: config.brand_name })
-      : undefined,
+    alertChannel: config.alerts.url ? new AlertChannel({ url: config.alerts.url, from: config.brand_name }) : undefined,
   }
 }
 

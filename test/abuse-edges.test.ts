@@ -1,7 +1,6 @@
 import net from 'node:net'
 import { gzipSync } from 'node:zlib'
-import { buildApp } from '../src/app.js'
-import { HTTP_LIMITS, createHttpServer } from '../src/http-server.js'
+import { rawExchange } from './support/raw-exchange.js'
 import { expectRefusal } from './support/refusal.js'
 import { type TestApp, type TestNumber, type TestUser, startTestApp } from './support/test-app.js'
 
@@ -29,17 +28,6 @@ async function packed(body: Buffer) {
   })
   const { error } = (await answer.json()) as { error?: { code: string } }
   return { status: answer.status, code: error?.code }
-}
-
-/** Bytes on a socket, and what comes back until it closes. */
-function raw(text: string | Buffer, port = app.server.port): Promise<string> {
-  return new Promise((resolve) => {
-    let answer = ''
-    const socket = net.connect(port, '127.0.0.1', () => socket.write(text))
-    socket.on('data', (chunk) => (answer += chunk.toString('latin1')))
-    socket.on('error', () => resolve(answer))
-    socket.on('close', () => resolve(answer))
-  })
 }
 
 describe('a body', () => {
@@ -74,7 +62,10 @@ describe('a body', () => {
       `x-api-key: ${user.api_key}`,
       'content-type: application/json',
     ]
-    const answer = await raw(`${[...head, 'content-length: 104857600'].join('\r\n')}\r\n\r\n{"text":"`)
+    const answer = await rawExchange(
+      `${[...head, 'content-length: 104857600'].join('\r\n')}\r\n\r\n{"text":"`,
+      app.server.port,
+    )
     expect(answer).toMatch(/^HTTP\/1\.1 413 /)
     expect(answer).toMatch(/connection: close/i)
   })
@@ -133,50 +124,6 @@ describe('a body', () => {
   })
 })
 
-describe('a header', () => {
-  it('that is not harmless in a log or an answer is replaced', async () => {
-    for (const id of ['a b', '<script>', 'x'.repeat(65), '../..']) {
-      const { headers } = await user.get('/livez').set('x-request-id', id)
-      expect(headers['x-request-id']).toMatch(/^[0-9a-f-]{36}$/)
-    }
-  })
-
-  it('larger than 16 kB in all is refused in the usual shape', async () => {
-    const answer = await raw(`GET /livez HTTP/1.1\r\nhost: x\r\nx-a: ${'y'.repeat(20_000)}\r\n\r\n`)
-    expect(answer).toMatch(/^HTTP\/1\.1 431 /)
-    expect(JSON.parse(answer.split('\r\n\r\n')[1]!)).toMatchObject({
-      success: false,
-      error: { code: 'invalid_request' },
-    })
-  })
-
-  it.each<[string, string]>([
-    ['two lengths', 'POST /api/auth/login HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ncontent-length: 5\r\n\r\n{}'],
-    [
-      'a length and chunks',
-      'POST /api/auth/login HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n',
-    ],
-    [
-      'chunked twice',
-      'POST /api/auth/login HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n',
-    ],
-    ['a bare line feed', 'GET /livez HTTP/1.1\nhost: x\nx-a: b\n\n'],
-    ['a space before the colon', 'GET /livez HTTP/1.1\r\nhost: x\r\ncontent-length : 0\r\n\r\n'],
-    ['a folded line', 'GET /livez HTTP/1.1\r\nhost: x\r\nx-a: b\r\n c\r\n\r\n'],
-    ['a NUL', 'GET /livez HTTP/1.1\r\nhost: x\r\nx-a: \0\r\n\r\n'],
-    ['no host', 'GET /livez HTTP/1.1\r\n\r\n'],
-    ['no HTTP at all', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc'],
-    [
-      'a chunk size that is none',
-      'POST /api/auth/login HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n',
-    ],
-  ])('with %s: the connection ends with a 400, and nothing after it is read', async (_what, text) => {
-    const answer = await raw(`${text}GET /livez HTTP/1.1\r\nhost: x\r\n\r\n`)
-    expect(answer).toMatch(/^HTTP\/1\.1 400 /)
-    expect(answer.match(/HTTP\/1\.1 /g)).toHaveLength(1)
-  })
-})
-
 describe('an address', () => {
   it.each(['/api/%', '/api/%ff', '/api/phone-numbers/%00/status', '/api/phone-numbers/1%0d%0aset-cookie:a=b/status'])(
     '%s is refused without a trace in the answer’s headers',
@@ -210,58 +157,5 @@ it('answers run nothing, are framed by nobody and kept nowhere', async () => {
       'cache-control': 'no-store',
     })
     expect(answer.headers['x-powered-by']).toBeUndefined()
-  }
-})
-
-describe('slow clients', () => {
-  const limits = { ...HTTP_LIMITS, headers_ms: 300, request_ms: 600, check_ms: 50 }
-  const beside = async () => {
-    const http = createHttpServer(buildApp(app.ctx), app.ctx.load, limits)
-    await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve))
-    return { port: (http.address() as net.AddressInfo).port, http }
-  }
-
-  it('who do not finish their headers or their body are cut off with a 408', async () => {
-    const { port, http } = await beside()
-    expect(await raw('GET /livez HTTP/1.1\r\nhost: x\r\nx-a:', port)).toMatch(/^HTTP\/1\.1 408 /)
-    const head = [
-      'POST /api/phone-numbers/create HTTP/1.1',
-      'host: x',
-      `x-api-key: ${user.api_key}`,
-      'content-length: 500',
-    ]
-    expect(await raw(`${[...head, 'content-type: application/json'].join('\r\n')}\r\n\r\n{"display`, port)).toMatch(
-      /^HTTP\/1\.1 408 /,
-    )
-    http.closeAllConnections()
-    http.close()
-  })
-
-  it('a thousand of them leave the others within twice their time', async () => {
-    const median = async () => {
-      const times: number[] = []
-      for (let n = 0; n < 60; n++) {
-        const started = performance.now()
-        expect((await user.get('/api/user/profile')).status).toBe(200)
-        times.push(performance.now() - started)
-      }
-      return times.sort((a, b) => a - b)[30]!
-    }
-    await median() // warm
-    const alone = await median()
-    const slow = await Promise.all(Array.from({ length: 1000 }, () => slowClient()))
-    const among = await median()
-    for (const socket of slow) socket.destroy()
-    const after = await median()
-    expect(among).toBeLessThan(2 * Math.max(alone, after))
-  })
-
-  function slowClient(): Promise<net.Socket> {
-    return new Promise((resolve, reject) => {
-      const socket = net.connect(app.server.port, '127.0.0.1', () => {
-        socket.write('POST /api/auth/login HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\nx-', () => resolve(socket))
-      })
-      socket.on('error', reject)
-    })
   }
 })

@@ -61,7 +61,7 @@ function differences(shown: unknown, real: unknown, at = ''): string[] {
 let app: TestApp
 let folder: string
 beforeAll(async () => {
-  app = await startTestApp({ sandbox: { scan_after_seconds: 0.3 }, env: { SANDBOX: 'true' } })
+  app = await startTestApp({ sandbox: { scan_after_seconds: 2 }, env: { SANDBOX: 'true' } })
   folder = mkdtempSync(path.join(tmpdir(), 'docs-test-'))
 })
 afterAll(async () => {
@@ -261,13 +261,13 @@ describe('.env.example', () => {
 
   it('explains each setting, and is read alike by node and docker compose', () => {
     for (const { mark, name, value } of lines) {
-      expect(value).not.toMatch(/["'#$\s]/)
+      expect(value).not.toMatch(/["'#$]|^\s|\s$|\s\s/)
       const before = text
         .slice(0, text.search(new RegExp(`^${mark}${name}=`, 'm')))
         .trimEnd()
         .split('\n')
         .at(-1)!
-      expect(before).toMatch(/^# |^DB_PORT=|^#DB_HOST=/)
+      expect(before).toMatch(/^# |^DB_PORT=|^#DB_HOST=|^EXPIRY_WARNING_DAYS=/)
     }
   })
 })
@@ -278,6 +278,7 @@ describe('the pages', () => {
     'README.id.md',
     'CONTRIBUTING.md',
     'CHANGELOG.md',
+    'SECURITY.md',
     ...pagesIn('docs'),
     ...pagesIn('docs/adr'),
   ]
@@ -344,7 +345,7 @@ function freePort(): Promise<number> {
 /** One real answer for each that docs/api.md shows, under the title it has there. */
 async function answers({ createUser, connectedNumber, api, url }: TestApp) {
   const real = new Map<string, unknown>()
-  const keep = (title: string, { status, body }: { status: number; body: unknown }) => {
+  const keep: Keep = (title, { status, body }) => {
     real.set(`${title} ${status}`, body)
     return body as Record<string, Record<string, never>>
   }
@@ -353,6 +354,7 @@ async function answers({ createUser, connectedNumber, api, url }: TestApp) {
   keep('POST /api/auth/register', await api.post('/api/auth/register').send({ email, password, full_name: 'John Doe' }))
   keep('POST /api/auth/login', await api.post('/api/auth/login').send({ email, password }))
   const user = await createUser()
+  await answersAboutUser(user, await createUser(), keep)
   keep('GET /api/user/profile', await user.get('/api/user/profile'))
   const spare = await createUser()
   keep('POST /api/user/api-key/rotate', await spare.post('/api/user/api-key/rotate'))
@@ -362,12 +364,18 @@ async function answers({ createUser, connectedNumber, api, url }: TestApp) {
     `POST ${create}`,
     await user.post(create, { display_name: 'x', webhook_url: 'http://localhost:4000/' }),
   )
-  keep('GET /api/phone-numbers/{id}/qr', await user.get(`/api/phone-numbers/${made.phone_number!.id}/qr?wait=10`))
-  keep('DELETE /api/phone-numbers/{id}', await user.delete(`/api/phone-numbers/${made.phone_number!.id}`))
+  const unlinked = `/api/phone-numbers/${made.phone_number!.id}`
+  keep('GET /api/phone-numbers/{id}/qr', await user.get(`${unlinked}/qr?wait=10`))
+  const phone_number = '0812 3456 7890'
+  keep('POST /api/phone-numbers/{id}/pairing-code', await user.post(`${unlinked}/pairing-code`, { phone_number }))
+  keep('DELETE /api/phone-numbers/{id}', await user.delete(unlinked))
 
   const phone = await connectedNumber(user)
   keep('GET /api/phone-numbers', await user.get('/api/phone-numbers'))
   keep('GET /api/phone-numbers/{id}/status', await user.get(`/api/phone-numbers/${phone.id}/status`))
+  keep('GET /api/phone-numbers/{id}/history', await user.get(`/api/phone-numbers/${phone.id}/history`))
+  keep('POST /api/phone-numbers/{id}/link', await user.post(`/api/phone-numbers/${phone.id}/link`))
+  await answersAboutEvents(user, phone.id, keep)
   const text = (number: string) => ({ token: phone.token, number, text: 'Hello' })
   const sent = keep('POST /api/messages/send-text', await user.post('/api/messages/send-text', text('628000000001')))
   keep('POST /api/messages/send-text', await user.post('/api/messages/send-text', text('628000000002')))
@@ -387,6 +395,37 @@ async function answers({ createUser, connectedNumber, api, url }: TestApp) {
   keep('GET /api/dashboard', await user.get('/api/dashboard'))
   keep('GET /health', await api.get('/health'))
   return real
+}
+
+type Keep = (title: string, answer: { status: number; body: unknown }) => Record<string, Record<string, never>>
+
+async function answersAboutUser(user: TestUser, leaver: TestUser, keep: Keep) {
+  keep('POST /api/api-keys', await user.post('/api/api-keys', { name: 'web shop', scopes: ['send', 'read'] }))
+  const passwords = { old_password: leaver.password, new_password: 'SecurePass456!' }
+  keep('POST /api/user/password', await leaver.post('/api/user/password', passwords))
+  keep('DELETE /api/user', await leaver.delete('/api/user').send({ password: passwords.new_password }))
+  await eventually(async () => (await user.get('/api/requests')).body.requests.length > 0)
+  keep('GET /api/requests', await user.get('/api/requests'))
+}
+
+async function answersAboutEvents(user: TestUser, phoneId: number, keep: Keep) {
+  const nobody = `http://127.0.0.1:${await freePort()}/`
+  const given = { url: nobody, event_types: 'phone_number.connected', headers: { authorization: 'x' } }
+  const { webhook } = keep('POST /api/webhooks', await user.post('/api/webhooks', given))
+  const path = `/api/webhooks/${webhook!.id}`
+  keep('POST /api/webhooks/{id}/test', await user.post(`${path}/test`, { event_type: 'message.status' }))
+  keep('POST /api/webhooks/{id}/redeliver', await user.post(`${path}/redeliver`))
+  // It happened before this webhook was made.
+  const missed = (await user.post(`${path}/redeliver`, { status: 'missing' })).body as { redelivered: number }
+  expect(missed.redelivered).toBe(1)
+  const list = () => user.get(`${path}/deliveries`)
+  await eventually(async () => (await list()).body.deliveries[0].attempt_count > 0)
+  const { deliveries } = keep('GET /api/webhooks/{id}/deliveries', await list()) as unknown as {
+    deliveries: { id: number; phone_number_id: number }[]
+  }
+  expect(deliveries[0]!.phone_number_id).toBe(phoneId)
+  keep('GET /api/deliveries/{id}', await user.get(`/api/deliveries/${deliveries[0]!.id}`))
+  keep('GET /api/events', await user.get('/api/events?types=phone_number.connected'))
 }
 
 /** A user to whom everything happened that there is an event for. */
@@ -410,6 +449,9 @@ async function causeEverything({ createUser, connectedNumber, sandboxOf, ctx, db
   controls.disconnect(phone.engine_name, 401)
   await happened(db, user, 'phone_number.disconnected')
   await loseReceiver(connectedNumber, sandboxOf, user)
+  await db.query(`update users set active_until = now() + interval '1 day' where id = $1`, [user.id])
+  await ctx.expiry.runOnce()
+  await ctx.expiry.runOnce(new Date(Date.now() + 30 * 86_400_000))
   for (const type of EVENT_TYPES.filter((one) => one !== 'gap')) await happened(db, user, type)
   return user
 }

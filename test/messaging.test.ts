@@ -23,5 +23,7 @@ it('sends a text, hears the answer, and tells the webhook with a signature a sto
   await eventually(() => sink.ofType('message.received').length === 1)
   const [echo] = sink.ofType('message.received')
   expect(echo!.body.data.message).toMatchObject({ from: '628000000001', content: { text: 'Echo: Hello' } })
-  expect(() => new Webhook(phone.webhook_secret!).verify(echo!.text, echo!.headers as Record<string, string>)).not.toThrow()
+  expect(() =>
+    new Webhook(phone.webhook_secret!).verify(echo!.text, echo!.headers as Record<string, string>),
+  ).not.toThrow()
 })

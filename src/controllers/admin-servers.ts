@@ -16,7 +16,9 @@ const Url = z
   .url({ protocol: /^https?$/, error: 'must be a URL that begins with http:// or https://' })
   .transform((url) => url.replace(/\/+$/, ''))
 const Whole = z.coerce.number('must be a whole number').int()
-const Capacity = Whole.min(1, 'must be at least 1; to take no more numbers set "state": "draining"').max(100_000).nullable()
+const Capacity = Whole.min(1, 'must be at least 1; to take no more numbers set "state": "draining"')
+  .max(100_000)
+  .nullable()
 const Memory = Whole.min(315, 'must be at least 315: the server itself takes 300').max(1_000_000).nullable()
 
 const AddBody = z.strictObject({

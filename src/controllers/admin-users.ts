@@ -44,8 +44,16 @@ const List = Page.extend({
   status: z.enum(['active', 'suspended', 'expired']).optional(),
   plan_type: z.string().max(40).optional(),
 })
-const PlanFields = { max_phone_numbers: Limit, max_messages_per_day: Limit, description: z.string().trim().max(500).nullable() }
-const PlanBody = z.strictObject({ plan_type: PlanType, ...PlanFields, description: PlanFields.description.default(null) })
+const PlanFields = {
+  max_phone_numbers: Limit,
+  max_messages_per_day: Limit,
+  description: z.string().trim().max(500).nullable(),
+}
+const PlanBody = z.strictObject({
+  plan_type: PlanType,
+  ...PlanFields,
+  description: PlanFields.description.default(null),
+})
 const PlanChange = z.strictObject({ ...PlanFields, apply_to_users: Flag }).partial()
 const PlanParams = z.object({ plan_type: PlanType })
 

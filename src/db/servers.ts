@@ -190,10 +190,11 @@ export async function recordComparison(
   name: string,
   found: { foreign_instances: number; shares_with: string | null },
 ): Promise<void> {
-  await db.query(
-    'update servers set compared_at = now(), foreign_instances = $2, shares_with = $3 where name = $1',
-    [name, found.foreign_instances, found.shares_with],
-  )
+  await db.query('update servers set compared_at = now(), foreign_instances = $2, shares_with = $3 where name = $1', [
+    name,
+    found.foreign_instances,
+    found.shares_with,
+  ])
 }
 
 /** Adds a server, or brings one back that was removed. False when the name is taken. */

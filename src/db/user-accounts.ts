@@ -102,7 +102,12 @@ export async function followPlan(
   return rows.map((row) => row.id)
 }
 
-export async function setSuspended(tx: Queryable, id: number, suspended: boolean, reason: string | null): Promise<void> {
+export async function setSuspended(
+  tx: Queryable,
+  id: number,
+  suspended: boolean,
+  reason: string | null,
+): Promise<void> {
   await tx.query(
     `update users
         set suspended_at = case when $2 then coalesce(suspended_at, now()) end,

@@ -101,7 +101,8 @@ async function sandboxSettings({ given, data_dir, log, notes, closers }: Work): 
   const settings: Environment = {
     SANDBOX: 'true',
     EVOLUTION_API_KEY: api_key,
-    MEDIA_PRIVATE_TARGETS: given.MEDIA_PRIVATE_TARGETS?.trim() || `localhost:${port}/samples/,127.0.0.1:${port}/samples/`,
+    MEDIA_PRIVATE_TARGETS:
+      given.MEDIA_PRIVATE_TARGETS?.trim() || `localhost:${port}/samples/,127.0.0.1:${port}/samples/`,
     WEBHOOK_PRIVATE_TARGETS:
       given.WEBHOOK_PRIVATE_TARGETS?.trim() || (isLoopback(given.HOST?.trim() || '127.0.0.1') ? 'loopback' : ''),
   }

@@ -61,7 +61,11 @@ export class AdminUsers {
       if (!(await plans.find(tx, input.plan_type))) throw unknownPlan(input.plan_type)
       const { email, plan_type, full_name = null, company_name = null } = input
       const row = { email, password_hash, api_key: hint, full_name, company_name, plan_type, time_zone }
-      const user = await users.insert(tx, row, () => new AppError('email_taken', 'This e-mail address is registered already.'))
+      const user = await users.insert(
+        tx,
+        row,
+        () => new AppError('email_taken', 'This e-mail address is registered already.'),
+      )
       const key = { name: 'default', scopes: [...SCOPES], rate_limit_per_minute: null, expires_at: null }
       await apiKeys.insert(tx, { user_id: user.id, key_hash, hint, ...key })
       await this.apply(tx, user.id, { ...input, plan_type: undefined })
@@ -121,7 +125,11 @@ export class AdminUsers {
     const before = (await userAccounts.find(tx, id))!
     const plan = input.plan_type === undefined ? undefined : await plans.find(tx, input.plan_type)
     if (input.plan_type !== undefined && !plan) throw unknownPlan(input.plan_type)
-    const limits = plan && { plan_type: plan.plan_type, max_phone_numbers: plan.max_phone_numbers, max_messages_per_day: plan.max_messages_per_day }
+    const limits = plan && {
+      plan_type: plan.plan_type,
+      max_phone_numbers: plan.max_phone_numbers,
+      max_messages_per_day: plan.max_messages_per_day,
+    }
     const given = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined)) as AccountInput
     await userAccounts.update(tx, id, { ...before, ...limits, ...given })
     await this.expiry.settle(tx, (await userAccounts.find(tx, id))!)

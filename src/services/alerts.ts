@@ -52,7 +52,11 @@ export class Alerts {
   private async round(now: Date): Promise<void> {
     await alerts.note(this.db, await this.find(now), now)
     await alerts.clearUnseen(this.db, CALM_SECONDS, now)
-    for (const alert of await alerts.claimRaised(this.db, { after_seconds: AFTER_SECONDS, again_seconds: AGAIN_SECONDS, now })) {
+    for (const alert of await alerts.claimRaised(this.db, {
+      after_seconds: AFTER_SECONDS,
+      again_seconds: AGAIN_SECONDS,
+      now,
+    })) {
       const told = await this.tell({ ...alert, state: alert.reminder ? 'reminder' : 'raised', at: now })
       if (!told) await alerts.giveBack(this.db, alert, false, now)
     }
@@ -63,24 +67,36 @@ export class Alerts {
   }
 
   private async find(now: Date): Promise<Trouble[]> {
-    const [pool, backlog, disk] = await Promise.all([this.poolTroubles(), this.backlogTroubles(now), this.diskTrouble()])
+    const [pool, backlog, disk] = await Promise.all([
+      this.poolTroubles(),
+      this.backlogTroubles(now),
+      this.diskTrouble(),
+    ])
     return [...pool, ...backlog, ...disk]
   }
 
   private async poolTroubles(): Promise<Trouble[]> {
     const [list, loads] = await Promise.all([servers.list(this.db), this.placement.loads()])
     const watched = list.filter(({ state }) => state !== 'disabled')
-    const ill = watched.filter(({ healthy }) => healthy === false).map(({ name, problem, problem_code }) => {
-      const numbers = loads.find((load) => load.name === name)?.placed ?? 0
-      return { key: `server_${problem_code}:${name}`, message: `The Evolution server ${name} ${problem}. Phone numbers on it: ${numbers}.` }
-    })
+    const ill = watched
+      .filter(({ healthy }) => healthy === false)
+      .map(({ name, problem, problem_code }) => {
+        const numbers = loads.find((load) => load.name === name)?.placed ?? 0
+        return {
+          key: `server_${problem_code}:${name}`,
+          message: `The Evolution server ${name} ${problem}. Phone numbers on it: ${numbers}.`,
+        }
+      })
     const twins = watched.flatMap(({ name, duplicate_of, shares_with }) => {
       const other = duplicate_of ?? shares_with
       const message = `The Evolution servers ${name} and ${other} run the same sessions: give each its own DATABASE_CONNECTION_CLIENT_NAME.`
       return other ? [{ key: `duplicate_client_name:${name}`, message }] : []
     })
     const hasRoom = loads.some((load) => load.takes_numbers && load.placed < load.capacity)
-    const full = { key: 'no_capacity', message: 'No Evolution server can take another phone number. Add a server, or raise a capacity.' }
+    const full = {
+      key: 'no_capacity',
+      message: 'No Evolution server can take another phone number. Add a server, or raise a capacity.',
+    }
     return [...ill, ...twins, ...(hasRoom ? [] : [full])]
   }
 
@@ -91,9 +107,15 @@ export class Alerts {
     ])
     const troubles: Trouble[] = []
     if (this.isOld(sends.oldest_waiting_at, now))
-      troubles.push({ key: 'queue_age', message: `Messages that could go out have waited for more than ${this.options.age_minutes} minutes (${sends.queued} queued). Is a worker running?` })
+      troubles.push({
+        key: 'queue_age',
+        message: `Messages that could go out have waited for more than ${this.options.age_minutes} minutes (${sends.queued} queued). Is a worker running?`,
+      })
     if (this.isOld(deliveries.oldest_due_at, now))
-      troubles.push({ key: 'delivery_age', message: `Webhook deliveries have been due for more than ${this.options.age_minutes} minutes (${deliveries.due_webhooks} webhooks). Is a worker running?` })
+      troubles.push({
+        key: 'delivery_age',
+        message: `Webhook deliveries have been due for more than ${this.options.age_minutes} minutes (${deliveries.due_webhooks} webhooks). Is a worker running?`,
+      })
     return troubles
   }
 

@@ -27,7 +27,13 @@ const LOOKS_UNTIL_LOST = 4
 
 /** Pure. `state` is the engine's word, `missing` when it knows no such instance, `elsewhere` when another server has it. */
 export function decide(due: Due, state: string, now: Date): Decision {
-  const base = { action: 'none' as const, problem: due.problem, missing: 0, restarts: due.restarts, no_restart_seconds: null }
+  const base = {
+    action: 'none' as const,
+    problem: due.problem,
+    missing: 0,
+    restarts: due.restarts,
+    no_restart_seconds: null,
+  }
   switch (state) {
     case 'open':
       return { ...base, ...decideOpen(due) }

@@ -121,7 +121,12 @@ export class InstanceService {
     const name = engineNameOf(phone)
     const { status, body } = await this.pool.client(phone.server_instance).findWebhook(name)
     if (status !== 200) return false
-    const found = body as { url?: string; enabled?: boolean; events?: string[]; headers?: Record<string, string> } | null
+    const found = body as {
+      url?: string
+      enabled?: boolean
+      events?: string[]
+      headers?: Record<string, string>
+    } | null
     const { url, headers } = this.webhookOf(name)
     return (
       found?.enabled === true &&

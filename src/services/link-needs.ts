@@ -44,8 +44,7 @@ function needForQr(phone: PhoneNumber, now: Date): Need {
   }
 }
 
-const isReconnecting = (phone: PhoneNumber) =>
-  phone.status === 'disconnected' && phone.status_reason === 'reconnecting'
+const isReconnecting = (phone: PhoneNumber) => phone.status === 'disconnected' && phone.status_reason === 'reconnecting'
 
 export function hasFreshQr(phone: PhoneNumber): boolean {
   return phone.qr_code !== null && phone.qr_expires_at !== null && phone.qr_expires_at.getTime() > Date.now()

@@ -51,7 +51,10 @@ export class NumberConnections {
   async restart(user: User, id: number): Promise<PhoneNumber> {
     const phone = await this.get(user, id)
     if (phone.parked_at || phone.first_connected_at === null)
-      throw new AppError('conflict', 'This phone number is not linked, so there is nothing to restart. Ask for its QR code.')
+      throw new AppError(
+        'conflict',
+        'This phone number is not linked, so there is nothing to restart. Ask for its QR code.',
+      )
     return this.revive(phone, true)
   }
 
@@ -74,7 +77,8 @@ export class NumberConnections {
       else if (state === 'open') await this.instances.restart(phone)
       else if (state === 'close' && phone.last_event_at && isQuiet(phone)) await this.instances.connect(phone)
     } catch (err) {
-      if (err instanceof EngineUnreachable) throw unavailable('The WhatsApp engine cannot be reached. Try again in a minute.', err)
+      if (err instanceof EngineUnreachable)
+        throw unavailable('The WhatsApp engine cannot be reached. Try again in a minute.', err)
       throw err
     }
     return (await phoneNumbers.findOwned(this.db, phone.user_id, phone.id)) ?? phone

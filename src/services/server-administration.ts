@@ -40,7 +40,13 @@ export class ServerAdministration {
     return list.map((server) => {
       const { capacity, ...load } = byName.get(server.name)!
       const breaker_open = this.pool.names().includes(server.name) && this.pool.breaker(server.name).isOpen
-      return { ...server, ...load, effective_capacity: capacity, breaker_open, takes_numbers: load.takes_numbers && load.placed < capacity }
+      return {
+        ...server,
+        ...load,
+        effective_capacity: capacity,
+        breaker_open,
+        takes_numbers: load.takes_numbers && load.placed < capacity,
+      }
     })
   }
 
@@ -57,7 +63,8 @@ export class ServerAdministration {
       (one) => one.url === server.url || (identity.client_name !== null && one.client_name === identity.client_name),
     )
     if (twin && twin.name !== server.name) throw sameServer(twin)
-    if (!(await servers.insert(this.db, server))) throw new AppError('conflict', 'There is a server of this name already.')
+    if (!(await servers.insert(this.db, server)))
+      throw new AppError('conflict', 'There is a server of this name already.')
     this.pool.set(server.name, server.url)
     await servers.recordHealth(this.db, server.name, null)
     await servers.recordVersion(this.db, server.name, identity)

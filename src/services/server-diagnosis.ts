@@ -43,7 +43,11 @@ export interface Identity {
 /** What a server says about itself; undefined when it is no Evolution. The question makes it ask the internet. */
 export async function identify(client: EvolutionClient): Promise<Identity | undefined> {
   const { body } = await client.greeting()
-  const { version, clientName, message } = (body ?? {}) as { version?: unknown; clientName?: unknown; message?: unknown }
+  const { version, clientName, message } = (body ?? {}) as {
+    version?: unknown
+    clientName?: unknown
+    message?: unknown
+  }
   if (typeof message !== 'string' || !/evolution/i.test(message)) return undefined
   const { status, body: licence } = await client.licence()
   const words = (licence ?? {}) as { status?: unknown }

@@ -76,7 +76,8 @@ export class ConnectionReconciler {
         return { ...decision, phone_number_id: due.id, applied: await this.keepConfigured(due, decision, now) }
       })
     } catch (err) {
-      if (!(err instanceof EngineUnreachable)) this.log.warn({ err, phone_number_id: due.id }, 'a number could not be looked at')
+      if (!(err instanceof EngineUnreachable))
+        this.log.warn({ err, phone_number_id: due.id }, 'a number could not be looked at')
       const { id, problem, missing, restarts } = due
       const rest = { phone_number_id: id, problem, missing, restarts, no_restart_seconds: null, applied: null }
       return { ...rest, next_seconds: UNREACHED_SECONDS }
