@@ -3,7 +3,7 @@ import { pino } from 'pino'
 export type Logger = pino.Logger
 
 /** Names under which a secret or somebody's private words could reach a log line by mistake. */
-const PRIVATE = [
+const PRIVATE = new Set([
   'api_key',
   'apikey',
   'password',
@@ -15,7 +15,7 @@ const PRIVATE = [
   'text',
   'caption',
   'qr_code',
-]
+])
 
 /** JSON lines on standard output. error: a human must act; warn: worth a look; info: one line per request or attempt. */
 export function createLogger(level: string, destination: pino.DestinationStream = pino.destination(1)): Logger {
@@ -23,12 +23,37 @@ export function createLogger(level: string, destination: pino.DestinationStream 
     level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label) => ({ level: label }) },
-    redact: { paths: PRIVATE.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: '[private]' },
+    formatters: { level: (label) => ({ level: label }), log: (entry) => withoutPrivate(entry, DEPTH) },
     serializers: { err: describeError },
   }
   return pino(options, destination)
 }
+
+/** How deep a private name is looked for. */
+const DEPTH = 3
+
+/**
+ * Answers the same object when nothing in it is private, as in nearly every line. pino's own redaction by paths with
+ * wildcards did half of all allocations of a send.
+ */
+function withoutPrivate<Entry extends object>(entry: Entry, depth: number): Entry {
+  let changed: Record<string, unknown> | undefined
+  for (const [name, value] of Object.entries(entry)) {
+    const shown: unknown = PRIVATE.has(name)
+      ? '[private]'
+      : isData(value) && depth > 1
+        ? withoutPrivate(value, depth - 1)
+        : value
+    if (shown === value) continue
+    changed ??= (Array.isArray(entry) ? [...entry] : { ...entry }) as Record<string, unknown>
+    changed[name] = shown
+  }
+  return (changed as Entry | undefined) ?? entry
+}
+
+/** Errors are described by their serializer. */
+const isData = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !(value instanceof Error)
 
 /** An error without the properties libraries hang on it: axios keeps headers there, and those hold the global key. */
 function describeError(err: unknown) {

@@ -62,9 +62,12 @@ it('a database that does not keep up is told to callers, and is over when it is'
   const before = rows[0]!.n
   const release = await lockLanes()
   const held = Array.from({ length: 4 }, () => send(0).then((answer) => answer.status))
-  await eventually(async () => expectRefusal(await user.get('/api/user/profile'), 503, 'unavailable'))
-  expect((await app.api.get('/livez')).status).toBe(200)
-  await release()
+  try {
+    await eventually(async () => expectRefusal(await user.get('/api/user/profile'), 503, 'unavailable'))
+    expect((await app.api.get('/livez')).status).toBe(200)
+  } finally {
+    await release()
+  }
   expect(await Promise.all(held)).toEqual([202, 202, 202, 202].map(() => expect.any(Number)))
   await eventually(async () => expect((await send()).status).toBe(200))
   await eventually(async () => {

@@ -38,7 +38,7 @@ describe('a database that was put back', () => {
   })
   afterEach(() => app.stop())
 
-  const sentTexts = () => phone.controls.ledger().flatMap(({ text }) => (text === null ? [] : [text]))
+  const timesSent = (text: string) => phone.controls.ledger.count(phone.engine_name, '628123456789', text)
 
   it('sends what was waiting, and keeps every user, key, number and message', async () => {
     await user.post(`/api/phone-numbers/${phone.id}/queue/pause`)
@@ -59,10 +59,8 @@ describe('a database that was put back', () => {
       const again = app.as(user, restored)
       expect((await again.get('/api/user/profile')).body.user.id).toBe(user.id)
       await again.post(`/api/phone-numbers/${phone.id}/queue/resume`)
-      await eventually(() =>
-        Promise.resolve(sentTexts().filter((text) => texts.includes(text)).length === texts.length),
-      )
-      expect(new Set(sentTexts()).size).toBe(sentTexts().length)
+      await eventually(() => Promise.resolve(texts.every((text) => timesSent(text) > 0)))
+      expect(texts.map(timesSent)).toEqual(texts.map(() => 1))
     } finally {
       await restored.close()
       await copy.drop()

@@ -20,7 +20,7 @@ const SERVICES = ['postgres', 'redis', 'evolution-redis', 'evolution-api-1', 'ev
 it('has memory limits that add up to 2 GB', () => {
   const engine = block('x-evolution', '')
   const limits = SERVICES.map((name) => (name.startsWith('evolution-api') ? engine : block(name)))
-  const megabytes = limits.map((text) => Number(/mem_limit: (\d+)m/.exec(text)?.[1]))
+  const megabytes = limits.map((text) => Number(/mem_limit: (?:\$\{SERVER_MEMORY_MB:-)?(\d+)\}?m/.exec(text)?.[1]))
   expect(megabytes.every((size) => size > 0)).toBe(true)
   expect(megabytes.reduce((sum, size) => sum + size, 0)).toBeLessThanOrEqual(2048)
 })

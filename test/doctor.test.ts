@@ -61,7 +61,7 @@ it.each([
   ['a missing secret', { JWT_SECRET: '', HOST: '0.0.0.0' }, 'settings', /JWT_SECRET is missing; make one with/],
   ['a password that breaks addresses', { DB_PASSWORD: 'with@slash/123' }, 'settings', /use letters and digits/],
 ])('says what to do about %s', async (_what, change, check, words) => {
-  const finding = await of(change as Record<string, string>, check)
+  const finding = await of(change, check)
   expect(finding).toMatchObject({ status: 'problem', message: expect.stringMatching(words) })
   expect(finding.message).toMatch(/[.!?]$/)
 })
@@ -83,7 +83,7 @@ it('notices a port that another program uses', async () => {
 })
 
 it('notices two engines of one client name', async () => {
-  const [{ url }] = app.sandboxes as [{ url: string }]
+  const { url } = app.sandboxes[0]!
   const findings = await examine({ ...healthy, EVOLUTION_SERVERS: `one=${url},two=${url}` })
   expect(findings.find(({ message }) => message.includes('client name'))).toMatchObject({
     check: 'engine two',

@@ -204,5 +204,14 @@ describe('its owner can', () => {
     const page = (await user.get(`/api/phone-numbers/${phone.id}/history?limit=2`)).body
     const rest = (await user.get(`/api/phone-numbers/${phone.id}/history?cursor=${page.next_cursor}`)).body
     expect([...page.history, ...rest.history]).toEqual(history)
+
+    await app.db.query(
+      `update status_changes set changed_at = now() - interval '100 days' + id * interval '1 second'
+        where phone_number_id = $1`,
+      [phone.id],
+    )
+    await app.crew.reconciler.prune()
+    const kept = (await user.get(`/api/phone-numbers/${phone.id}/history`)).body.history
+    expect(kept.map((step: { status: string }) => step.status)).toEqual(['connected'])
   })
 })

@@ -90,7 +90,7 @@ describe('troubles of a server', () => {
     await probe.create(sandbox, 'slow')
     expect(Date.now() - started).toBeGreaterThanOrEqual(100)
     sandbox.controls.setTroubles({ create_times_out: true })
-    const signal = AbortSignal.timeout(180)
+    const signal = AbortSignal.timeout(1_500)
     const body = JSON.stringify({ instanceName: 'silent', ...BAILEYS })
     const headers = { apikey: 'a-key', 'content-type': 'application/json' }
     await expect(fetch(`${sandbox.url}/instance/create`, { method: 'POST', body, headers, signal })).rejects.toThrow()

@@ -1,16 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { databaseCost } from '../support/database-cost.js'
 import type { Row } from '../support/figures.js'
-import { seedSenders } from '../support/seed.js'
+import { addWebhooks, seedSenders } from '../support/seed.js'
 import type { Stage } from '../support/stage.js'
 
-const WEBHOOKS = 10_000
+const NUMBERS = 1_000
+const WEBHOOKS_EACH = 10
 const SETTLE_MS = 4_000
 const WATCH_MS = 15_000
 
 /** What a process with all its workers costs while nothing happens. */
 export async function idle(stage: Stage): Promise<Row[]> {
-  await seedSenders(stage.db, { batch: 'idle', numbers: WEBHOOKS, numbers_per_user: 10 })
+  await seedSenders(stage.db, { batch: 'idle', numbers: NUMBERS, numbers_per_user: 10 })
+  await addWebhooks(stage.db, WEBHOOKS_EACH - 1)
   const { subject } = await stage.startProduct()
   await sleep(SETTLE_MS)
   const before = { own: await subject.cost(), database: await databaseCost(stage.db) }

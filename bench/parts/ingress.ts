@@ -26,7 +26,7 @@ export async function ingress(stage: Stage): Promise<Row[]> {
     {
       name: 'echo',
       subject: echo.subject,
-      clients: await Clients.connect(
+      clients: new Clients(
         echo.port,
         engineNames.map((name) => callTo('/echo', {}, name)),
       ),
@@ -34,7 +34,7 @@ export async function ingress(stage: Stage): Promise<Row[]> {
     {
       name: 'product',
       subject: product.subject,
-      clients: await Clients.connect(
+      clients: new Clients(
         product.port,
         engineNames.map((name) =>
           callTo(`/internal/evolution/${name}`, { [INGRESS_HEADER]: ingressSecret(ENGINE_KEY, name) }, name),

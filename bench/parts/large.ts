@@ -42,7 +42,7 @@ export async function large(stage: Stage): Promise<Row[]> {
 async function cost(stage: Stage, batch: string) {
   const senders = await seedSenders(stage.db, { batch, numbers: NUMBERS, numbers_per_user: 8 })
   const { subject, port } = await stage.startProduct()
-  const clients = await Clients.connect(port, senders.map(sendCall))
+  const clients = new Clients(port, senders.map(sendCall))
   const score = (await compete(stage.db, [{ name: batch, subject, clients }], ROUNDS, ROUND_MS)).get(batch)!
   clients.close()
   await stage.stopAll()

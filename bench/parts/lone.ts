@@ -14,8 +14,8 @@ export async function lone(stage: Stage): Promise<Row[]> {
   const bare = await stage.startBaseline('bare-express', { ENGINE_URL: stage.engine_url })
   const product = await stage.startProduct()
   const clients = {
-    bare: await Clients.connect(bare.port, [sendCall(sender!)]),
-    product: await Clients.connect(product.port, [sendCall(sender!)]),
+    bare: new Clients(bare.port, [sendCall(sender!)]),
+    product: new Clients(product.port, [sendCall(sender!)]),
   }
   await stage.db.query('create table commits (id bigint generated always as identity primary key, at timestamptz)')
   const samples = { commit: [] as number[], bare: [] as number[], product: [] as number[] }

@@ -24,8 +24,8 @@ export async function queue(stage: Stage): Promise<Row[]> {
   await seedQueue(stage.db, full, QUEUED)
   const { subject, port } = await stage.startProduct()
   const contestants = [
-    { name: 'empty', subject, clients: await Clients.connect(port, empty.map(sendCall)), status: 202 },
-    { name: 'full', subject, clients: await Clients.connect(port, full.map(sendCall)), status: 202 },
+    { name: 'empty', subject, clients: new Clients(port, empty.map(sendCall)), status: 202 },
+    { name: 'full', subject, clients: new Clients(port, full.map(sendCall)), status: 202 },
   ]
   const scores = await compete(stage.db, contestants, ROUNDS, ROUND_MS)
   for (const { clients } of contestants) clients.close()

@@ -21,7 +21,7 @@ export async function send(stage: Stage): Promise<Row[]> {
   const calls = senders.map(sendCall)
   const contestant = async (name: string, server: Promise<{ subject: Contestant['subject']; port: number }>) => {
     const { subject, port } = await server
-    return { name, subject, clients: await Clients.connect(port, calls) }
+    return { name, subject, clients: new Clients(port, calls) }
   }
   await seedNaive(stage, senders)
   const engine = { ENGINE_URL: stage.engine_url }

@@ -27,10 +27,10 @@ export function post(path: string, headers: Record<string, string>, body: string
 
 /** Keep-alive connections to one server, each with one call in flight. */
 export class Clients {
-  private constructor(private readonly connections: Connection[]) {}
+  private readonly connections: Connection[]
 
-  static async connect(port: number, calls: NextCall[]): Promise<Clients> {
-    return new Clients(await Promise.all(calls.map((next) => Connection.open(port, next))))
+  constructor(port: number, calls: NextCall[]) {
+    this.connections = calls.map((next) => new Connection(port, next))
   }
 
   /** Calls as fast as answers come, until the time or the count is over. */
@@ -58,30 +58,25 @@ interface Run {
   latencies: number[]
 }
 
+/** No server here thinks that long; whoever loses an answer must not hang the bench. */
+const PATIENCE_MS = 30_000
+
 class Connection {
+  private socket: Socket | undefined
   private received = ''
   private answered: (status: number) => void = () => {}
   private broken: (err: Error) => void = () => {}
 
-  private constructor(
-    private readonly socket: Socket,
+  constructor(
+    private readonly port: number,
     private readonly next: NextCall,
-  ) {
-    socket.setNoDelay(true)
-    socket.on('data', (chunk) => this.take(chunk.toString('latin1')))
-    socket.on('error', (err) => this.broken(err))
-    socket.on('close', () => this.broken(new Error('the server closed a connection')))
-  }
-
-  static async open(port: number, next: NextCall): Promise<Connection> {
-    const socket = connect(port, '127.0.0.1')
-    await once(socket, 'connect')
-    return new Connection(socket, next)
-  }
+  ) {}
 
   async run(run: Run): Promise<void> {
     while (run.left > 0 && performance.now() < run.until) {
       run.left--
+      // Between two rounds a server may close what was idle, as any client must expect.
+      if (!this.socket || this.socket.destroyed) await this.open()
       const began = performance.now()
       const status = await this.call()
       run.latencies.push(performance.now() - began)
@@ -89,17 +84,32 @@ class Connection {
     }
   }
 
-  close(): void {
-    this.broken = () => {}
-    this.socket.destroy()
+  async open(): Promise<void> {
+    const socket = connect(this.port, '127.0.0.1')
+    await once(socket, 'connect')
+    socket.setNoDelay(true)
+    socket.setTimeout(PATIENCE_MS, () => this.broken(new Error('a call was not answered in time')))
+    socket.on('data', (chunk) => this.take(chunk.toString('latin1')))
+    socket.on('error', (err) => this.broken(err))
+    socket.on('close', () => this.broken(new Error('the server closed a connection in the middle of a call')))
+    this.socket = socket
+    this.received = ''
   }
 
-  private call(): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.answered = resolve
-      this.broken = reject
-      this.socket.write(this.next())
-    })
+  close(): void {
+    this.socket?.destroy()
+  }
+
+  private async call(): Promise<number> {
+    try {
+      return await new Promise((resolve, reject) => {
+        this.answered = resolve
+        this.broken = reject
+        this.socket!.write(this.next())
+      })
+    } finally {
+      this.broken = () => {}
+    }
   }
 
   private take(chunk: string) {

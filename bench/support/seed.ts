@@ -81,6 +81,18 @@ async function seedNumbers(db: pg.Pool, batch: string, owners: number[], url: st
   }))
 }
 
+/** Gives every number `more` webhooks like its first one. */
+export async function addWebhooks(db: pg.Pool, more: number): Promise<void> {
+  await db.query(
+    `with hooks as (
+       insert into webhooks (user_id, phone_number_id, url, secret, event_types)
+       select user_id, phone_number_id, url, secret, event_types from webhooks, generate_series(1, $1)
+       returning id, user_id)
+     insert into webhook_queues (webhook_id, user_id) select id, user_id from hooks`,
+    [more],
+  )
+}
+
 /** Events as ingest would have left them, each owed to the webhook of its number; all due at the commit. */
 export async function seedDeliveries(db: pg.Pool, senders: Sender[], count: number): Promise<void> {
   const client = await db.connect()

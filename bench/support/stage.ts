@@ -29,6 +29,7 @@ export async function openStage() {
   const migrate = (await compiled<typeof Migrate>('db/migrate.js')).migrate
   await migrate({ host, port, user, password, name: database })
   const db = new pg.Pool({ host, port, user, password, database, max: 4 })
+  db.on('error', () => {}) // PostgreSQL stops before its idle connections do
 
   const start = async (args: string[], env: Record<string, string>, log_file?: string) => {
     const own = await freePort()
@@ -57,7 +58,7 @@ export async function openStage() {
     /** The product as it runs in production, but for the pace between two messages and the rate limit. */
     startProduct: (env: Record<string, string> = {}) =>
       start(
-        [...profiling(), path.join(ROOT, 'dist/main.js')],
+        [...nodeFlags(), path.join(ROOT, 'dist/main.js')],
         {
           DB_HOST: host,
           DB_PORT: String(port),
@@ -88,8 +89,8 @@ export async function openStage() {
   }
 }
 
-/** BENCH_PROFILE=folder leaves a .cpuprofile of the product there. */
-const profiling = () => (process.env.BENCH_PROFILE ? ['--cpu-prof', `--cpu-prof-dir=${process.env.BENCH_PROFILE}`] : [])
+/** Flags of Node for the product: BENCH_NODE="--cpu-prof --cpu-prof-dir=/tmp/profiles" leaves a profile there. */
+const nodeFlags = () => process.env.BENCH_NODE?.split(' ') ?? []
 
 const helpers: ChildProcess[] = []
 

@@ -123,5 +123,5 @@ export function explainKnown(err: unknown, { database }: Pick<Config, 'database'
   }
 }
 
-const codeOf = (err: unknown) => (err instanceof Error && 'code' in err ? String(err.code) : '')
-const messageOf = (err: unknown) => (err instanceof Error ? err.message : String(err))
+const codeOf = (err: unknown) => (err as { code?: string } | null)?.code ?? ''
+const messageOf = (err: unknown) => (err as { message?: string } | null)?.message ?? String(err)

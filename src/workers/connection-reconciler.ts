@@ -3,8 +3,10 @@ import { Semaphore } from '../clients/semaphore.js'
 import * as connectionChecks from '../db/connection-checks.js'
 import type { Due, Outcome } from '../db/connection-checks.js'
 import type { Database } from '../db/database.js'
+import * as linkPages from '../db/link-pages.js'
 import * as numberPlacement from '../db/number-placement.js'
 import * as numberStates from '../db/number-states.js'
+import * as statusChanges from '../db/status-changes.js'
 import type { Logger } from '../logger.js'
 import { type Decision, decide } from '../services/connection-rules.js'
 import type { InstanceService } from '../services/instances.js'
@@ -23,6 +25,8 @@ const PER_SERVER = 4
 const READ_BACK_MS = 3_600_000
 const UNREACHED_SECONDS = 30
 const LINKING_SECONDS = 60
+const HISTORY_DAYS = 90
+const PRUNE_BATCH = 5_000
 
 /** Notices what the engine does not say, and mends what can be mended without a scan. */
 export class ConnectionReconciler {
@@ -66,6 +70,12 @@ export class ConnectionReconciler {
       if (await this.changes.park(id, 'qr_expired', reason)) parked++
     }
     return parked
+  }
+
+  /** History is kept as long as the uptime of a quarter needs it. */
+  async prune(): Promise<void> {
+    while ((await statusChanges.prune(this.db, HISTORY_DAYS, PRUNE_BATCH)) === PRUNE_BATCH);
+    await linkPages.prune(this.db)
   }
 
   private async look(due: Due, now: Date): Promise<Outcome> {

@@ -49,6 +49,7 @@ export function buildCrew(ctx: Context) {
       worker('ack-ratio', 60_000, () => ctx.acknowledgements.measure()),
       worker('instance-remover', 2_000, () => remover.runDue()),
       worker('connection-reconciler', 5_000, () => reconciler.runOnce()),
+      worker('number-history', 3_600_000, () => reconciler.prune()),
       worker('connection-suspicion', 120_000, () => reconciler.suspect()),
       worker('user-expiry', 60_000, () => ctx.expiry.runOnce()),
       worker('alerts', 15_000, () => ctx.alerts.runOnce()),
