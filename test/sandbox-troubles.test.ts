@@ -90,10 +90,11 @@ describe('troubles of a server', () => {
     await probe.create(sandbox, 'slow')
     expect(Date.now() - started).toBeGreaterThanOrEqual(100)
     sandbox.controls.setTroubles({ create_times_out: true })
-    const signal = AbortSignal.timeout(1_500)
+    const signal = AbortSignal.timeout(180)
     const body = JSON.stringify({ instanceName: 'silent', ...BAILEYS })
     const headers = { apikey: 'a-key', 'content-type': 'application/json' }
     await expect(fetch(`${sandbox.url}/instance/create`, { method: 'POST', body, headers, signal })).rejects.toThrow()
+    await until(() => sandbox.controls.instances().length === 2)
     expect(sandbox.controls.instances().map(({ name }) => name)).toEqual(['slow', 'silent'])
   })
 
