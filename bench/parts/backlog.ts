@@ -13,7 +13,7 @@ const WATCH_MS = 15_000
 export async function backlog(stage: Stage): Promise<Row[]> {
   const receiver = await Receiver.open()
   receiver.delay_ms = 1_000
-  const wish = { batch: 'backlog', numbers: WEBHOOKS, numbers_per_user: 1, webhook_url: receiver.url }
+  const wish = { batch: 'backlog', numbers: WEBHOOKS, numbers_per_user: 1, webhook_urls: receiver.urls }
   await seedDeliveries(stage.db, await seedSenders(stage.db, wish), DELIVERIES)
   const { subject } = await stage.startProduct()
   let peak = 0

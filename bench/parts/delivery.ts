@@ -18,9 +18,12 @@ interface Heat {
 /** Claim, guard, sign, post, judge, record and settle, against a loop that only posts. */
 export async function delivery(stage: Stage): Promise<Row[]> {
   const receiver = await Receiver.open()
-  const wish = { batch: 'delivery', numbers: WEBHOOKS, numbers_per_user: 1, webhook_url: receiver.url }
+  const wish = { batch: 'delivery', numbers: WEBHOOKS, numbers_per_user: 1, webhook_urls: receiver.urls }
   const senders = await seedSenders(stage.db, wish)
-  const loop = await stage.startLoop('post-loop', { RECEIVER_URL: receiver.url, BODY_BYTES: String(BODY_BYTES) })
+  const loop = await stage.startLoop('post-loop', {
+    RECEIVER_URLS: receiver.urls.join(','),
+    BODY_BYTES: String(BODY_BYTES),
+  })
   const { subject: worker } = await stage.startProduct({ ROLE: 'worker' })
   const heats = { bare: [] as Heat[], product: [] as Heat[] }
   for (let round = -1; round < ROUNDS; round++) {

@@ -71,14 +71,14 @@ async function fill(db: pg.Pool): Promise<void> {
 
 async function fillMessages(db: pg.Pool, from: number, count: number): Promise<void> {
   await db.query(
-    `with crowd as (select min(id) as first, count(*) as n from phone_numbers where instance_name like 'crowd%')
+    `with crowd as (select min(id) as first, count(*) as size from phone_numbers where instance_name like 'crowd%')
      insert into messages (user_id, phone_number_id, direction, source, type, recipient, content, status, quota_day,
                            whatsapp_id, created_at, sent_at, delivered_at, history)
      select p.user_id, p.id, 'outgoing', 'api', 'text', (628100000000 + n % 50000)::text,
             jsonb_build_object('text', 'Your order ' || n || ' is on its way to you.'), 'delivered', current_date,
             'CROWD' || n, now() - interval '30 days' * random(), now(), now(), '[{"status": "delivered"}]'
        from crowd, generate_series($1::bigint, $1 + $2 - 1) n, phone_numbers p
-      where p.id = crowd.first + n % crowd.n`,
+      where p.id = crowd.first + n % crowd.size`,
     [from, count],
   )
 }

@@ -18,12 +18,13 @@ interface Wish {
   batch: string
   numbers: number
   numbers_per_user: number
-  webhook_url?: string
+  /** Where the webhooks go, in turn. */
+  webhook_urls?: string[]
 }
 
 /** Users on the largest plan, each with linked numbers and the webhook every new number gets. */
 export async function seedSenders(db: pg.Pool, wish: Wish): Promise<Sender[]> {
-  const { batch, numbers, numbers_per_user, webhook_url = 'http://127.0.0.1:9/' } = wish
+  const { batch, numbers, numbers_per_user, webhook_urls = ['http://127.0.0.1:9/'] } = wish
   const users = Math.ceil(numbers / numbers_per_user)
   const { rows: user_ids } = await db.query<{ id: number }>(
     `insert into users (email, password_hash, api_key, plan_type, max_phone_numbers, max_messages_per_day, time_zone)
@@ -45,11 +46,11 @@ export async function seedSenders(db: pg.Pool, wish: Wish): Promise<Sender[]> {
          on conflict do nothing`,
   )
   const owners = Array.from({ length: numbers }, (_, n) => ids[Math.floor(n / numbers_per_user)]!)
-  const senders = await seedNumbers(db, batch, owners, webhook_url)
+  const senders = await seedNumbers(db, batch, owners, webhook_urls)
   return senders.map((sender) => ({ ...sender, api_key: keys[ids.indexOf(sender.user_id)]! }))
 }
 
-async function seedNumbers(db: pg.Pool, batch: string, owners: number[], url: string) {
+async function seedNumbers(db: pg.Pool, batch: string, owners: number[], urls: string[]) {
   const { rows } = await db.query<
     Record<'user_id' | 'phone_number_id' | 'webhook_id' | 'token' | 'instance_name', string>
   >(
@@ -57,21 +58,22 @@ async function seedNumbers(db: pg.Pool, batch: string, owners: number[], url: st
        insert into phone_numbers (user_id, server_instance, instance_name, token, display_name, phone_number, status,
                                   webhook_url, first_connected_at, last_event_at)
        select user_id, 'bench-' || (1 + n % 2), $1 || '_' || n, $1 || '_token_' || n, 'Number ' || n,
-              (628000000000 + n)::text, 'connected', $3, now(), now()
+              (628000000000 + n)::text, 'connected',
+              ($3::text[])[1 + n % cardinality($3::text[])], now(), now()
          from unnest($2::bigint[]) with ordinality as o (user_id, n)
-       returning id, user_id, token, instance_name),
+       returning id, user_id, token, instance_name, webhook_url),
      empty as (
        insert into lanes (phone_number_id) select id from numbers),
      hooks as (
        insert into webhooks (user_id, phone_number_id, url, secret, event_types)
-       select user_id, id, $3, 'whsec_' || encode(sha256(token::bytea), 'base64'),
+       select user_id, id, webhook_url, 'whsec_' || encode(sha256(token::bytea), 'base64'),
               '{message.received,phone_number.connected,phone_number.disconnected}' from numbers
        returning id, user_id, phone_number_id),
      queues as (
        insert into webhook_queues (webhook_id, user_id) select id, user_id from hooks)
      select n.user_id, n.id as phone_number_id, h.id as webhook_id, n.token, n.instance_name
        from numbers n join hooks h on h.phone_number_id = n.id order by n.id`,
-    [batch, owners, url],
+    [batch, owners, urls],
   )
   return rows.map((row) => ({
     ...row,
