@@ -100,7 +100,7 @@ export function buildContext(config: Config, resources: Resources) {
   const changes = new NumberChanges(db, bus)
   const linking = new Linking(db, instances, placement, changes, waitingRoom)
   const removals = new InstanceRemovals(db, instances)
-  const lanes = new Lanes(db, pool, bus, membership, config.messages, log)
+  const lanes = new Lanes(db, pool, bus, membership, waitingRoom, config.messages, log)
   const ingress = new IngressService(db, bus, log)
   const feedWatch = new FeedWatch(db, bus)
   const { webhookHttp, webhookGuard } = resources

@@ -51,7 +51,7 @@ export class Database implements Queryable {
   }
 
   /** Runs `work` in a transaction; two that lock each other out are run again, at most three times. */
-  async transaction<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
+  async transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.once(work)
@@ -61,7 +61,7 @@ export class Database implements Queryable {
     }
   }
 
-  private async once<T>(work: (tx: Queryable) => Promise<T>): Promise<T> {
+  private async once<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
     const client = await this.pool.connect()
     const tx = new Transaction(client)
     let broken: Error | undefined
@@ -70,8 +70,7 @@ export class Database implements Queryable {
       begun.catch(() => {}) // told below, after the statements that went out together with it
       const result = await work(tx)
       await begun
-      tx.end()
-      const { command } = await client.query('commit')
+      const { command } = await tx.commit()
       if (command !== 'COMMIT') throw new Error('A statement of the transaction failed unnoticed.')
       return result
     } catch (err) {
@@ -92,14 +91,30 @@ export class Database implements Queryable {
  * The statements between begin and commit. Those that do not wait for each other travel together; when one of them has
  * failed, what the others would still send must not run outside.
  */
-class Transaction implements Queryable {
+export class Transaction implements Queryable {
   private ended = false
+  private committing: Promise<pg.QueryResult> | undefined
 
   constructor(private readonly client: pg.PoolClient) {}
 
   query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]) {
     if (this.ended) return Promise.reject(new Error('The transaction is over.'))
     return this.client.query<Row>(prepared(text, values))
+  }
+
+  /**
+   * Sends the commit right behind the last statements, which must be on their way already: one round trip for both.
+   * When one of them fails, PostgreSQL undoes everything; what would be sent after them is refused.
+   */
+  async commitWith<T>(last: Promise<T>): Promise<T> {
+    const committing = this.commit()
+    committing.catch(() => {}) // told by the transaction, after what made it fail
+    return last
+  }
+
+  commit(): Promise<pg.QueryResult> {
+    this.end()
+    return (this.committing ??= this.client.query('commit'))
   }
 
   end() {

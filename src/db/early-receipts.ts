@@ -30,7 +30,7 @@ export async function insert(tx: Queryable, receipts: EarlyReceipt[]): Promise<v
   )
 }
 
-/** Takes the receipts that waited for these messages. */
+/** Takes the receipts that waited for these messages, as far as one of ours has the id by now. */
 export async function take(
   tx: Queryable,
   messages: { phone_number_id: number; whatsapp_id: string }[],
@@ -40,6 +40,7 @@ export async function take(
     `delete from early_receipts e
       using unnest($1::bigint[], $2::text[]) as m (phone_number_id, whatsapp_id)
       where e.phone_number_id = m.phone_number_id and e.whatsapp_id = m.whatsapp_id
+        and exists (select 1 from messages k where k.phone_number_id = e.phone_number_id and k.whatsapp_id = e.whatsapp_id)
      returning e.phone_number_id, e.whatsapp_id, e.status`,
     [messages.map((m) => m.phone_number_id), messages.map((m) => m.whatsapp_id)],
   )

@@ -6,23 +6,50 @@ export interface NewEvent {
   user_id: number
   phone_number_id: number | null
   type: string
-  /** The payload without its position, which is known only under the feed's lock. */
-  payload: (position: number) => string
+  /** The payload before and after its position, which is known only under the feed's lock. */
+  payload: readonly [string, string]
 }
 
 /**
  * Records events in their order and owes each to every enabled webhook that wants it. The feed rows stay locked until
- * the commit, so positions become visible without gaps.
+ * the commit, so positions become visible without gaps. Both statements are sent at once; it may be the last of a
+ * transaction.
  */
 export async function record(tx: Queryable, events: NewEvent[]): Promise<void> {
   if (events.length === 0) return
-  const positions = await takePositions(tx, events)
-  const { rows } = await tx.query<{ webhook_id: number }>(
-    // A fact about the user alone goes to every webhook that wants its type. The clock is read under the feed's lock, so
-    // the order in which deliveries are due is that of the positions.
-    `with created as (
+  await Promise.all([takePositions(tx, events), insert(tx, events)])
+}
+
+/** Moves each feed on by its number of events, under its lock. */
+async function takePositions(tx: Queryable, events: NewEvent[]): Promise<void> {
+  const counts = new Map<number, number>()
+  for (const { user_id } of events) counts.set(user_id, (counts.get(user_id) ?? 0) + 1)
+  await tx.query(
+    `with wanted as (select * from unnest($1::bigint[], $2::bigint[]) as w (user_id, n)),
+     locked as (
+       select f.user_id, w.n from feeds f join wanted w using (user_id) order by f.user_id for update of f)
+     update feeds f set last_position = f.last_position + locked.n
+       from locked where f.user_id = locked.user_id`,
+    [[...counts.keys()], [...counts.values()]],
+  )
+}
+
+/**
+ * A fact about the user alone goes to every webhook that wants its type. The clock is read under the feed's lock, so the
+ * order in which deliveries are due is that of the positions.
+ */
+async function insert(tx: Queryable, events: NewEvent[]): Promise<void> {
+  await tx.query(
+    `with news as (
+       select n.*, f.last_position - count(*) over (partition by n.user_id)
+                   + row_number() over (partition by n.user_id order by ord) as position
+         from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[]) with ordinality
+              as n (public_id, user_id, phone_number_id, type, before, after, ord)
+         join feeds f on f.user_id = n.user_id),
+     created as (
        insert into events (public_id, user_id, phone_number_id, position, type, payload)
-       select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::json[])
+       select public_id, user_id, phone_number_id, position, type, (before || position || after)::json
+         from news order by ord
        returning id, user_id, phone_number_id, type),
      owed as (
        insert into deliveries (event_id, webhook_id, phone_number_id, due_at)
@@ -33,41 +60,18 @@ export async function record(tx: Queryable, events: NewEvent[]): Promise<void> {
                              or w.phone_number_id = e.phone_number_id)
                         and (e.type = any(w.event_types) or '*' = any(w.event_types))
         order by e.id
-       returning webhook_id)
-     select distinct webhook_id from owed`,
+       returning webhook_id),
+     ${webhookQueues.woken('select distinct webhook_id from owed')}
+     select 1 from woken limit 1`,
     [
       events.map((event) => event.public_id),
       events.map((event) => event.user_id),
       events.map((event) => event.phone_number_id),
-      positions,
       events.map((event) => event.type),
-      events.map((event, i) => event.payload(positions[i]!)),
+      events.map((event) => event.payload[0]),
+      events.map((event) => event.payload[1]),
     ],
   )
-  await webhookQueues.wake(
-    tx,
-    rows.map((row) => row.webhook_id),
-  )
-}
-
-async function takePositions(tx: Queryable, events: NewEvent[]): Promise<number[]> {
-  const counts = new Map<number, number>()
-  for (const { user_id } of events) counts.set(user_id, (counts.get(user_id) ?? 0) + 1)
-  const { rows } = await tx.query<{ user_id: number; first: number }>(
-    `with wanted as (select * from unnest($1::bigint[], $2::bigint[]) as w (user_id, n)),
-     locked as (
-       select f.user_id, w.n from feeds f join wanted w using (user_id) order by f.user_id for update of f)
-     update feeds f set last_position = f.last_position + locked.n
-       from locked where f.user_id = locked.user_id
-     returning f.user_id, f.last_position - locked.n + 1 as first`,
-    [[...counts.keys()], [...counts.values()]],
-  )
-  const next = new Map(rows.map((row) => [row.user_id, row.first]))
-  return events.map(({ user_id }) => {
-    const position = next.get(user_id)!
-    next.set(user_id, position + 1)
-    return position
-  })
 }
 
 export interface RecentEvent {

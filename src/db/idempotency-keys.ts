@@ -8,7 +8,7 @@ export interface IdempotencyKey {
 
 export interface Remembered {
   body_hash: Buffer
-  message_id: number | null
+  message_id: number
 }
 
 const HOURS = 24
@@ -38,42 +38,34 @@ export async function findEach(
 }
 
 /**
- * Takes keys that nobody holds; answers those that were taken, as `<user> <key>`. A key in another transaction is
- * waited for: the loser sees the message of the winner.
+ * Takes keys that nobody holds, in the order given; answers, by `<user> <key>`, the id of the message that each stands
+ * for from now on. A key in another transaction is waited for: the loser sees the message of the winner.
  */
-export async function take(tx: Queryable, keys: IdempotencyKey[]): Promise<Set<string>> {
-  const { rows } = await tx.query<{ user_id: number; key: string }>(
-    `insert into idempotency_keys as k (user_id, key, body_hash)
-     select * from unnest($1::bigint[], $2::text[], $3::bytea[]) as n (user_id, key, body_hash) order by user_id, key
+export async function take(tx: Queryable, keys: IdempotencyKey[]): Promise<Map<string, number>> {
+  if (keys.length === 0) return new Map()
+  const { rows } = await tx.query<{ user_id: number; key: string; message_id: number }>(
+    `insert into idempotency_keys as k (user_id, key, body_hash, message_id)
+     select * from (
+       select user_id, key, body_hash, nextval('messages_id_seq')
+         from unnest($1::bigint[], $2::text[], $3::bytea[]) as n (user_id, key, body_hash)) named
+      order by user_id, key
          on conflict (user_id, key) do update
-        set body_hash = excluded.body_hash, message_id = null, created_at = now()
+        set body_hash = excluded.body_hash, message_id = excluded.message_id, created_at = now()
       where k.created_at <= now() - make_interval(hours => ${HOURS})
-     returning user_id, key`,
+     returning user_id, key, message_id`,
     [keys.map((k) => k.user_id), keys.map((k) => k.key), keys.map((k) => k.body_hash)],
   )
-  return new Set(rows.map((row) => `${row.user_id} ${row.key}`))
+  return new Map(rows.map((row) => [`${row.user_id} ${row.key}`, row.message_id]))
 }
 
-/** Writes which messages the keys stand for, and gives back those whose message was not accepted. */
-export async function settle(
-  tx: Queryable,
-  keys: { user_id: number; key: string; message_id: number | null }[],
-): Promise<void> {
-  const named = keys.filter((k) => k.message_id !== null)
-  const unused = keys.filter((k) => k.message_id === null)
-  if (named.length > 0)
-    await tx.query(
-      `update idempotency_keys k set message_id = n.message_id
-         from unnest($1::bigint[], $2::text[], $3::bigint[]) as n (user_id, key, message_id)
-        where k.user_id = n.user_id and k.key = n.key`,
-      [named.map((k) => k.user_id), named.map((k) => k.key), named.map((k) => k.message_id)],
-    )
-  if (unused.length > 0)
-    await tx.query(
-      `delete from idempotency_keys k using unnest($1::bigint[], $2::text[]) as n (user_id, key)
-        where k.user_id = n.user_id and k.key = n.key`,
-      [unused.map((k) => k.user_id), unused.map((k) => k.key)],
-    )
+/** Frees keys whose message was not accepted after all. */
+export async function giveBack(tx: Queryable, keys: { user_id: number; key: string }[]): Promise<void> {
+  if (keys.length === 0) return
+  await tx.query(
+    `delete from idempotency_keys k using unnest($1::bigint[], $2::text[]) as n (user_id, key)
+      where k.user_id = n.user_id and k.key = n.key`,
+    [keys.map((k) => k.user_id), keys.map((k) => k.key)],
+  )
 }
 
 export async function deleteOld(db: Queryable): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Queryable } from './database.js'
+import * as queue from './message-queue.js'
 
 export interface Lane {
   phone_number_id: number
@@ -54,33 +55,50 @@ export interface Release {
 /** Back-off after sends that did not get through: 1, 2, 5, 10, 30, then 60 s. */
 const backoff = `(array[1, 2, 5, 10, 30, 60])[least(l.failures + 1, 6)]`
 
-/** Frees lanes whose message is settled; answers those that may take their next one now. */
-export async function release(tx: Queryable, releases: Release[], defaultGapSeconds: number): Promise<Lane[]> {
-  const { rows } = await tx.query<Lane>(
-    `update lanes l
-        set in_flight = null, ready_at = now() + make_interval(secs => r.gap_factor * coalesce(l.gap_seconds, $5)),
-            blocked_reason = coalesce(r.blocked_reason, l.held_reason),
-            blocked_since = case when r.blocked_reason is null and l.held_reason is null then null
-                                 else coalesce(l.blocked_since, now()) end,
-            failures = case when r.blocked_reason is null then 0 else l.failures + 1 end,
-            due_at = case when r.blocked_reason is null then now()
-                          else now() + make_interval(secs => ${backoff}) end
-       from unnest($1::bigint[], $2::bigint[], $3::double precision[], $4::text[])
-            as r (phone_number_id, message_id, gap_factor, blocked_reason)
-      where l.phone_number_id = r.phone_number_id and l.in_flight = r.message_id
-     returning ${columns
-       .split(', ')
-       .map((column) => `l.${column}`)
-       .join(', ')}`,
+/**
+ * Frees lanes whose message is settled and takes the next one of those that flow, for `process_id` (null: for nobody).
+ * The lanes must be locked.
+ */
+export async function moveOn(
+  tx: Queryable,
+  releases: Release[],
+  options: { gap_seconds: number; process_id: number | null },
+): Promise<queue.Claimed[]> {
+  const { rows } = await tx.query<queue.Claimed>(
+    `with freed as (
+       select l.phone_number_id, r.blocked_reason, l.restricted_until,
+              now() + make_interval(secs => r.gap_factor * coalesce(l.gap_seconds, $5)) as ready_at,
+              $6::bigint is not null and r.blocked_reason is null and l.held_reason is null
+              and not l.paused and not l.closed as flows
+         from lanes l
+         join unnest($1::bigint[], $2::bigint[], $3::double precision[], $4::text[])
+              as r (phone_number_id, message_id, gap_factor, blocked_reason)
+              on l.phone_number_id = r.phone_number_id and l.in_flight = r.message_id),
+     flowing as (select * from freed where flows),
+     ${queue.claimNext('flowing', '$6')},
+     moved as (
+       update lanes l
+          set in_flight = c.id, ready_at = f.ready_at,
+              blocked_reason = coalesce(f.blocked_reason, l.held_reason),
+              blocked_since = case when f.blocked_reason is null and l.held_reason is null then null
+                                   else coalesce(l.blocked_since, now()) end,
+              failures = case when f.blocked_reason is null then 0 else l.failures + 1 end,
+              due_at = case when f.blocked_reason is not null then now() + make_interval(secs => ${backoff})
+                            when c.id is not null or not f.flows then now()
+                            when f.restricted_until > now() then f.restricted_until end
+         from freed f left join claimed c using (phone_number_id)
+        where l.phone_number_id = f.phone_number_id)
+     select * from claimed`,
     [
       releases.map((r) => r.phone_number_id),
       releases.map((r) => r.message_id),
       releases.map((r) => r.gap_factor),
       releases.map((r) => r.blocked_reason),
-      defaultGapSeconds,
+      options.gap_seconds,
+      options.process_id,
     ],
   )
-  return rows.filter((lane) => lane.blocked_reason === null && !lane.paused && !lane.closed)
+  return rows
 }
 
 /** Locks lanes whose time has come and that nobody else is looking at. */
@@ -95,21 +113,24 @@ export async function lockDue(tx: Queryable, limit: number): Promise<Lane[]> {
   return rows
 }
 
-/** After a look into their queues: what is in flight now, and no more due time where nothing was found. */
-export async function setInFlight(
-  tx: Queryable,
-  lanes: { phone_number_id: number; in_flight: number | null }[],
-): Promise<void> {
-  if (lanes.length === 0) return
-  await tx.query(
-    `update lanes l
-        set in_flight = n.in_flight,
-            due_at = case when n.in_flight is not null then l.due_at
-                          when l.restricted_until > now() then l.restricted_until end
-       from unnest($1::bigint[], $2::bigint[]) as n (phone_number_id, in_flight)
-      where l.phone_number_id = n.phone_number_id`,
-    [lanes.map((l) => l.phone_number_id), lanes.map((l) => l.in_flight)],
+/** Takes the next message of each of these locked lanes for a process; no more due time where nothing is found. */
+export async function takeNext(tx: Queryable, processId: number, lanes: Lane[]): Promise<queue.Claimed[]> {
+  if (lanes.length === 0) return []
+  const { rows } = await tx.query<queue.Claimed>(
+    `with due as (
+       select phone_number_id, ready_at, restricted_until from lanes where phone_number_id = any($1::bigint[])),
+     ${queue.claimNext('due', '$2')},
+     moved as (
+       update lanes l
+          set in_flight = c.id,
+              due_at = case when c.id is not null then l.due_at
+                            when l.restricted_until > now() then l.restricted_until end
+         from due left join claimed c using (phone_number_id)
+        where l.phone_number_id = due.phone_number_id)
+     select * from claimed`,
+    [lanes.map((l) => l.phone_number_id), processId],
   )
+  return rows
 }
 
 /** Blocks the lanes of numbers that lost their connection; nothing is due until they are back. */

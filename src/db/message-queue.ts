@@ -1,8 +1,9 @@
 import type { Queryable } from './database.js'
-import { type Changed, changed, step } from './messages.js'
+import { type Changed, type Message, changed, columnsOf, step } from './messages.js'
 
 /** The outgoing half of messages: from acceptance to the outcome of the send. */
 export interface NewOutgoing {
+  id: number
   user_id: number
   phone_number_id: number
   type: string
@@ -20,13 +21,25 @@ export interface NewOutgoing {
   claim?: { process_id: number; starts_at: Date; generation: number }
 }
 
-/** Stores messages of the API; answers their ids in the order given. */
-export async function insertOutgoing(tx: Queryable, messages: NewOutgoing[]): Promise<number[]> {
+/** Ids for messages to come, the last one first; within a lane their order is that of sending. */
+export async function takeIds(tx: Queryable, count: number): Promise<number[]> {
+  if (count === 0) return []
   const { rows } = await tx.query<{ id: number }>(
-    `insert into messages (user_id, phone_number_id, direction, source, type, recipient, content, fingerprint, reply_to,
+    `select nextval('messages_id_seq') as id from generate_series(1, $1)`,
+    [count],
+  )
+  return rows.map((row) => row.id).sort((a, b) => b - a)
+}
+
+/** Stores messages of the API. */
+export async function insertOutgoing(tx: Queryable, messages: NewOutgoing[]): Promise<void> {
+  if (messages.length === 0) return
+  await tx.query(
+    `insert into messages (id, user_id, phone_number_id, direction, source, type, recipient, content, fingerprint, reply_to,
                            priority, ttl_seconds, on_ambiguous, quota_day, send_at, scheduled_for, retry_of, status,
                            attempts, process_id, starts_at, generation, new_contact, history)
-     select user_id, phone_number_id, 'outgoing', 'api', type, recipient, content, fingerprint, reply_to, priority,
+     overriding system value
+     select id, user_id, phone_number_id, 'outgoing', 'api', type, recipient, content, fingerprint, reply_to, priority,
             ttl_seconds, on_ambiguous, quota_day, send_at, send_at, retry_of,
             case when process_id is null then 'queued' else 'sending' end,
             case when process_id is null then 0 else 1 end, process_id, starts_at, generation,
@@ -34,14 +47,13 @@ export async function insertOutgoing(tx: Queryable, messages: NewOutgoing[]): Pr
               select 1 from messages i where i.phone_number_id = m.phone_number_id and i.recipient = m.recipient
                                          and i.direction = 'incoming'),
             ${step("'queued'")} || case when process_id is null then '[]' else ${step("'sending'")} end
-       from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::jsonb[], $6::bytea[], $7::text[],
-                   $8::smallint[], $9::integer[], $10::text[], $11::date[], $12::timestamptz[], $13::bigint[],
-                   $14::bigint[], $15::timestamptz[], $16::integer[]) with ordinality
-            as m (user_id, phone_number_id, type, recipient, content, fingerprint, reply_to, priority, ttl_seconds,
-                  on_ambiguous, quota_day, send_at, retry_of, process_id, starts_at, generation, ord)
-      order by ord
-     returning id`,
+       from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::jsonb[], $7::bytea[],
+                   $8::text[], $9::smallint[], $10::integer[], $11::text[], $12::date[], $13::timestamptz[],
+                   $14::bigint[], $15::bigint[], $16::timestamptz[], $17::integer[])
+            as m (id, user_id, phone_number_id, type, recipient, content, fingerprint, reply_to, priority, ttl_seconds,
+                  on_ambiguous, quota_day, send_at, retry_of, process_id, starts_at, generation)`,
     [
+      messages.map((m) => m.id),
       messages.map((m) => m.user_id),
       messages.map((m) => m.phone_number_id),
       messages.map((m) => m.type),
@@ -60,7 +72,6 @@ export async function insertOutgoing(tx: Queryable, messages: NewOutgoing[]): Pr
       messages.map((m) => m.claim?.generation ?? null),
     ],
   )
-  return rows.map((row) => row.id)
 }
 
 /** A message in the hands of a process, as far as it takes to settle it. */
@@ -84,44 +95,34 @@ export interface Claimed extends Held {
   server_instance: string
 }
 
-/** Takes the next message of each lane for this process. The lanes must be locked, and nothing of theirs in flight. */
-export async function claimNext(
-  tx: Queryable,
-  processId: number,
-  lanes: { phone_number_id: number; ready_at: Date; restricted_until: Date | null }[],
-): Promise<Claimed[]> {
-  if (lanes.length === 0) return []
-  const { rows } = await tx.query<Claimed>(
-    `with next as (
+/**
+ * The parts of a statement that take the next message of each lane for a process, as `claimed`. `lanes` names their
+ * lanes, which must be locked and have nothing in flight: phone_number_id, ready_at and restricted_until.
+ */
+export const claimNext = (lanes: string, processId: string) => `
+     next as (
        select m.id, l.ready_at
-         from unnest($2::bigint[], $3::timestamptz[], $4::timestamptz[])
-              as l (phone_number_id, ready_at, restricted_until)
+         from ${lanes} l
         cross join lateral (
           select id from messages
            where phone_number_id = l.phone_number_id and status = 'queued' and send_at is null
              and (not new_contact or l.restricted_until is null or l.restricted_until <= now())
-           order by priority, id limit 1) m)
-     update messages m
-        set status = 'sending', attempts = m.attempts + 1, process_id = $1, updated_at = now(),
-            starts_at = greatest(now(), next.ready_at), generation = p.engine_generation,
-            history = m.history || ${step("'sending'")}
-       from next, phone_numbers p
-      where m.id = next.id and p.id = m.phone_number_id and m.status = 'queued'
-     returning m.id, m.user_id, m.phone_number_id, m.process_id, m.attempts, m.engine_errors, m.type, m.recipient, m.content,
-               m.reply_to, m.starts_at, engine_name(p.instance_name, p.engine_generation) as engine_name, p.server_instance`,
-    [
-      processId,
-      lanes.map((l) => l.phone_number_id),
-      lanes.map((l) => l.ready_at),
-      lanes.map((l) => l.restricted_until),
-    ],
-  )
-  return rows
-}
+           order by priority, id limit 1) m),
+     claimed as (
+       update messages m
+          set status = 'sending', attempts = m.attempts + 1, process_id = ${processId}, updated_at = now(),
+              starts_at = greatest(now(), next.ready_at), generation = p.engine_generation,
+              history = m.history || ${step("'sending'")}
+         from next, phone_numbers p
+        where m.id = next.id and p.id = m.phone_number_id
+       returning m.id, m.user_id, m.phone_number_id, m.process_id, m.attempts, m.engine_errors, m.type, m.recipient,
+                 m.content, m.reply_to, m.starts_at, p.server_instance,
+                 engine_name(p.instance_name, p.engine_generation) as engine_name)`
 
 export interface Outcome {
   id: number
-  /** The claim this outcome belongs to: a late one is refused. */
+  /** Whose claim this outcome belongs to, and which one: a late one is refused. */
+  process_id: number
   attempts: number
   status: 'sent' | 'failed' | 'queued' | 'unconfirmed'
   whatsapp_id: string | null
@@ -130,9 +131,15 @@ export interface Outcome {
   engine_error: boolean
 }
 
-/** Writes the outcomes of sends this process still owns; answers the messages that were written. */
-export async function settle(tx: Queryable, processId: number, outcomes: Outcome[]): Promise<Changed[]> {
-  const { rows } = await tx.query<Changed>(
+/** A message with its outcome, as its caller sees it and with what follows from it. */
+export type Ended = Message & Changed
+
+/**
+ * Writes the outcomes of sends that are still their claim's; answers the messages that were written. The state is
+ * compared in a way no index can serve: those of what is in flight are full of the dead, and the planner would take one.
+ */
+export async function settle(tx: Queryable, outcomes: Outcome[]): Promise<Ended[]> {
+  const { rows } = await tx.query<Ended>(
     `update messages m
         set status = o.status, error_code = o.error_code, error_message = o.error_message, updated_at = now(),
             whatsapp_id = coalesce(o.whatsapp_id, m.whatsapp_id),
@@ -141,15 +148,16 @@ export async function settle(tx: Queryable, processId: number, outcomes: Outcome
             engine_errors = case when o.engine_error then m.engine_errors + 1 else 0 end,
             refunded = m.refunded or o.status = 'failed',
             history = m.history || ${step('o.status', 'o.error_code')}
-       from unnest($2::bigint[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[])
-            as o (id, attempts, status, whatsapp_id, error_code, error_message, engine_error), users u, phone_numbers p
-      where m.id = o.id and m.process_id = $1 and m.attempts = o.attempts
+       from unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[])
+            as o (id, process_id, attempts, status, whatsapp_id, error_code, error_message, engine_error),
+            users u, phone_numbers p
+      where m.id = o.id and m.process_id + 0 = o.process_id and m.attempts = o.attempts
         and u.id = m.user_id and p.id = m.phone_number_id
-        and (m.status = 'sending' or (m.status = 'unconfirmed' and o.status = 'sent'))
-     returning ${changed}`,
+        and case m.status when 'sending' then true when 'unconfirmed' then o.status = 'sent' else false end
+     returning ${columnsOf('m')}, m.quota_day, m.new_contact, u.time_zone, p.display_name, p.phone_number, p.metadata`,
     [
-      processId,
       outcomes.map((o) => o.id),
+      outcomes.map((o) => o.process_id),
       outcomes.map((o) => o.attempts),
       outcomes.map((o) => o.status),
       outcomes.map((o) => o.whatsapp_id),

@@ -27,11 +27,15 @@ export interface Message {
   read_at: Date | null
 }
 
-const columns = [
-  'id, user_id, phone_number_id, direction, source, type, recipient, content, status, history',
-  'error_code, error_message, warning, refunded, whatsapp_id, scheduled_for, retry_of',
-  'created_at, sent_at, delivered_at, read_at',
-].join(', ')
+const names = [
+  ...['id', 'user_id', 'phone_number_id', 'direction', 'source', 'type', 'recipient', 'content', 'status', 'history'],
+  ...['error_code', 'error_message', 'warning', 'refunded', 'whatsapp_id', 'scheduled_for', 'retry_of'],
+  ...['created_at', 'sent_at', 'delivered_at', 'read_at'],
+]
+const columns = names.join(', ')
+
+/** The same, of a table that goes by another name in the statement. */
+export const columnsOf = (alias: string) => names.map((name) => `${alias}.${name}`).join(', ')
 
 /** A message after it changed, with what its statistics, refund and event need. */
 export interface Changed {
@@ -80,11 +84,9 @@ export async function findEachOwned(
   db: Queryable,
   wanted: { user_id: number; id: number }[],
 ): Promise<(Message | undefined)[]> {
+  if (wanted.length === 0) return []
   const { rows } = await db.query<Message & { place: number }>(
-    `select w.place, ${columns
-      .split(', ')
-      .map((column) => `m.${column}`)
-      .join(', ')}
+    `select w.place, ${columnsOf('m')}
        from unnest($1::bigint[], $2::bigint[]) with ordinality as w (user_id, wanted_id, place)
        join messages m on m.id = w.wanted_id and m.user_id = w.user_id`,
     [wanted.map((w) => w.user_id), wanted.map((w) => w.id)],

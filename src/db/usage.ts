@@ -51,25 +51,29 @@ function countBy(charges: Charge[]): Map<string, Count> {
   return counts
 }
 
-/** All or nothing per user and day; answers how many were paid for each that had room. */
+/**
+ * All or nothing per user and day; answers how many were paid for each that had room. Every row is there and locked
+ * afterwards, also those without room.
+ */
 async function add(tx: Queryable, counts: Count[]): Promise<Map<string, Paid>> {
   const { rows } = await tx.query<Charge & { used: number; limit: number }>(
     `with charge as (
        select * from unnest($1::bigint[], $2::date[], $3::integer[]) as c (user_id, day, n))
      insert into daily_usage as d (user_id, day, used)
-     select c.user_id, c.day, c.n
+     select c.user_id, c.day, case when c.n <= u.max_messages_per_day then c.n else 0 end
        from charge c join users u on u.id = c.user_id
-      where c.n <= u.max_messages_per_day
       order by c.user_id, c.day
          on conflict (user_id, day) do update set used = d.used + excluded.used
-      where d.used + excluded.used <= (select max_messages_per_day from users where id = d.user_id)
+      where excluded.used > 0
+        and d.used + excluded.used <= (select max_messages_per_day from users where id = d.user_id)
      returning d.user_id, d.day, d.used,
                (select max_messages_per_day from users where id = d.user_id) as limit`,
     [counts.map((c) => c.user_id), counts.map((c) => c.day), counts.map((c) => c.n)],
   )
   const byKey = new Map(counts.map((count) => [key(count), count.n]))
+  const paid = rows.filter((row) => row.used > 0)
   return new Map(
-    rows.map((row) => [key(row), { n: byKey.get(key(row))!, remaining: row.limit - row.used, limit: row.limit }]),
+    paid.map((row) => [key(row), { n: byKey.get(key(row))!, remaining: row.limit - row.used, limit: row.limit }]),
   )
 }
 
@@ -108,6 +112,7 @@ export async function refund(tx: Queryable, charges: Charge[]): Promise<void> {
 
 /** Taken before a lane's lock by whoever will refund: everybody locks usage first, lanes second. */
 export async function lockAll(tx: Queryable, userIds: number[]): Promise<void> {
+  if (userIds.length === 0) return
   await tx.query('select 1 from daily_usage where user_id = any($1::bigint[]) order by user_id, day for update', [
     userIds,
   ])

@@ -87,20 +87,26 @@ export async function releaseHolder(db: Queryable, holder: string): Promise<void
 }
 
 /**
- * Tells queues that something is due in them. Every row is written, also one that seems due already: the lock makes a
- * claim that runs at the same time look again. Those of an open breaker keep their moment.
+ * The part of a statement that tells queues that something is due in them from now on; `webhooks` selects their ids.
+ * Every row is written, also one that seems due already: the lock makes a claim that runs at the same time look again.
+ * Those of an open breaker keep their moment.
  */
+export const woken = (webhooks: string, now = 'now()') => `
+     locked as (
+       select webhook_id from webhook_queues where webhook_id in (${webhooks}) order by webhook_id for no key update),
+     woken as (
+       update webhook_queues q
+          set due_at = case when q.open_until > ${now} then q.due_at
+                            else least(coalesce(q.due_at, 'infinity'), ${now}) end
+         from locked where q.webhook_id = locked.webhook_id
+       returning 1)`
+
 export async function wake(tx: Queryable, webhookIds: number[], at: Date | null = null): Promise<void> {
   if (webhookIds.length === 0) return
-  await tx.query(
-    `with locked as (
-       select webhook_id from webhook_queues where webhook_id = any($1::bigint[]) order by webhook_id for no key update)
-     update webhook_queues q
-        set due_at = case when q.open_until > coalesce($2, now()) then q.due_at
-                          else least(coalesce(q.due_at, 'infinity'), coalesce($2, now())) end
-       from locked where q.webhook_id = locked.webhook_id`,
-    [webhookIds, at],
-  )
+  await tx.query(`with ${woken('select unnest($1::bigint[])', 'coalesce($2, now())')} select 1 from woken limit 1`, [
+    webhookIds,
+    at,
+  ])
 }
 
 /** The queues whose receivers have just failed, or had failed before; locked in order. */

@@ -45,13 +45,17 @@ export interface Accepted {
  */
 export async function accept(db: Database, drafts: Draft[], { bulk = false } = {}): Promise<(Accepted | Error)[]> {
   return db.transaction(async (tx) => {
-    const results = new Array<Accepted | Error | undefined>(drafts.length).fill(undefined)
-    const repeats = await takeKeys(tx, drafts, results)
-    await acceptFresh(tx, drafts, results, !bulk)
-    const refused = results.find((result) => result instanceof AppError && result.code === 'quota_exceeded')
-    if (bulk && refused instanceof AppError) throw refused
-    for (const [draft, first] of repeats) results[draft] = joined(results[first]!)
-    await settleKeys(tx, drafts, results, new Set(repeats.keys()))
+    const keys = await takeKeys(tx, drafts)
+    const results = drafts.map((_, i) => keys.results.get(i))
+    const fresh = drafts.flatMap((draft, i) => (keys.results.has(i) ? [] : [{ draft, i, id: keys.ids.get(i) }]))
+    const lot = await reserve(tx, fresh)
+    for (const { i, error } of lot.refused) results[i] = error
+    if (bulk && lot.refused.some(({ error }) => error.code === 'quota_exceeded')) throw quotaExceeded()
+    const entries = place(lot.placed, bulk ? undefined : lot.lanes)
+    entries.forEach((entry, n) => (results[lot.placed[n]!.i] = acceptedOf(entry, lot.placed[n]!, lot.lanes)))
+    await tellThresholds(tx, lot.placed)
+    await tx.commitWith(store(tx, entries, unusedKeys(lot.refused, drafts)))
+    for (const [repeat, first] of keys.repeats) results[repeat] = joined(results[first]!)
     return results as (Accepted | Error)[]
   })
 }
@@ -59,34 +63,39 @@ export async function accept(db: Database, drafts: Draft[], { bulk = false } = {
 /** A repeat sees the message of the first, and leaves the sending to it. */
 const joined = (first: Accepted | Error) => (first instanceof Error ? first : { id: first.id, blocked: false })
 
-type Results = (Accepted | Error | undefined)[]
+interface Keys {
+  /** Drafts whose key is in use, by their place: what they are answered. */
+  results: Map<number, Accepted | Error | undefined>
+  /** Drafts that repeat an earlier one of the same batch. */
+  repeats: Map<number, number>
+  /** The messages that those who got their key will be. */
+  ids: Map<number, number>
+}
 
-/** Answers which drafts repeat an earlier one of the same batch; those whose key is in use get their result. */
-async function takeKeys(tx: Queryable, drafts: Draft[], results: Results): Promise<Map<number, number>> {
-  const repeats = new Map<number, number>()
+async function takeKeys(tx: Queryable, drafts: Draft[]): Promise<Keys> {
+  const keys: Keys = { results: new Map(), repeats: new Map(), ids: new Map() }
   const firsts = new Map<string, number>()
   drafts.forEach((draft, i) => {
     if (!draft.idempotency) return
     const first = firsts.get(keyOf(draft))
-    if (first === undefined) firsts.set(keyOf(draft), i)
-    else if (drafts[first]!.idempotency!.body_hash.equals(draft.idempotency.body_hash)) repeats.set(i, first)
-    else results[i] = mismatch()
+    if (first === undefined) return void firsts.set(keyOf(draft), i)
+    const same = drafts[first]!.idempotency!.body_hash.equals(draft.idempotency.body_hash)
+    if (same) keys.repeats.set(i, first)
+    keys.results.set(i, same ? undefined : mismatch())
   })
-  if (firsts.size === 0) return repeats
   const wanted = [...firsts.values()].map((i) => ({ user_id: drafts[i]!.user_id, ...drafts[i]!.idempotency! }))
   const taken = await idempotencyKeys.take(tx, wanted)
-  for (const [name, i] of firsts) if (!taken.has(name)) results[i] = await joinEarlier(tx, drafts[i]!)
-  for (const i of repeats.keys()) results[i] = PENDING
-  return repeats
+  for (const [name, i] of firsts) {
+    const id = taken.get(name)
+    if (id === undefined) keys.results.set(i, await joinEarlier(tx, drafts[i]!))
+    else keys.ids.set(i, id)
+  }
+  return keys
 }
-
-/** A placeholder, so that a repeat within the batch is not accepted by itself. */
-const PENDING = new Error('pending')
 
 async function joinEarlier(tx: Queryable, { user_id, idempotency }: Draft): Promise<Accepted | Error> {
   const [found] = await idempotencyKeys.findEach(tx, [{ user_id, key: idempotency!.key }])
-  if (!found || found.message_id === null)
-    return new AppError('conflict', 'Another request with this key was refused just now. Repeat yours.')
+  if (!found) return new AppError('conflict', 'Another request with this key was refused just now. Repeat yours.')
   return found.body_hash.equals(idempotency!.body_hash) ? { id: found.message_id, blocked: false } : mismatch()
 }
 
@@ -98,43 +107,43 @@ export const mismatch = () =>
 
 const keyOf = (draft: Draft) => `${draft.user_id} ${draft.idempotency!.key}`
 
-async function settleKeys(tx: Queryable, drafts: Draft[], results: Results, repeats: Set<number>): Promise<void> {
-  const fresh: { user_id: number; key: string; message_id: number | null }[] = []
-  drafts.forEach(({ user_id, idempotency }, i) => {
-    const result = results[i]!
-    if (!idempotency || repeats.has(i)) return
-    const { key } = idempotency
-    if (result instanceof Error && isRefusal(result)) fresh.push({ user_id, key, message_id: null })
-    else if (!(result instanceof Error) && result.remaining !== undefined)
-      fresh.push({ user_id, key, message_id: result.id })
+/** The keys of drafts that were refused are free again. */
+const unusedKeys = (refused: { i: number }[], drafts: Draft[]) =>
+  refused.flatMap(({ i }) => {
+    const { user_id, idempotency } = drafts[i]!
+    return idempotency ? [{ user_id, key: idempotency.key }] : []
   })
-  await idempotencyKeys.settle(tx, fresh)
+
+interface Placed {
+  draft: Draft
+  i: number
+  id: number
+  receipt: usage.Receipt
 }
 
-/** The draft itself was refused: its key is free again. A mismatch leaves the key with its owner. */
-const isRefusal = (err: Error) => err instanceof AppError && (err.code === 'quota_exceeded' || err.code === 'not_found')
-
-async function acceptFresh(tx: Queryable, drafts: Draft[], results: Results, mayStart: boolean): Promise<void> {
-  const fresh = drafts.map((draft, i) => ({ draft, i })).filter(({ i }) => results[i] === undefined)
-  if (fresh.length === 0) return
-  const receipts = await usage.spend(
-    tx,
-    fresh.map(({ draft }) => ({ user_id: draft.user_id, day: draft.quota_day })),
-  )
-  const ids = [...new Set(fresh.map(({ draft }) => draft.phone_number_id))]
-  const states = new Map((await lanes.lock(tx, ids)).map((lane) => [lane.phone_number_id, lane]))
-  const placed: { draft: Draft; i: number; remaining: number }[] = []
-  const unplaced: usage.Charge[] = []
-  fresh.forEach(({ draft, i }, n) => {
-    const { paid, remaining } = receipts[n]!
+/** Spends the quota and locks the lanes, usage first as everywhere; answers who may enter and who may not. */
+async function reserve(tx: Queryable, fresh: { draft: Draft; i: number; id?: number }[]) {
+  const charges = fresh.map(({ draft }) => ({ user_id: draft.user_id, day: draft.quota_day }))
+  const numbers = [...new Set(fresh.map(({ draft }) => draft.phone_number_id))]
+  const unnamed = fresh.filter(({ id }) => id === undefined).length
+  const [receipts, locked, ids] = await Promise.all([
+    usage.spend(tx, charges),
+    lanes.lock(tx, numbers),
+    queue.takeIds(tx, unnamed),
+  ])
+  const states = new Map(locked.map((lane) => [lane.phone_number_id, lane]))
+  const placed: Placed[] = []
+  const refused: { i: number; error: AppError }[] = []
+  const unused: usage.Charge[] = []
+  fresh.forEach(({ draft, i, id }, n) => {
+    const receipt = receipts[n]!
     const open = states.get(draft.phone_number_id)?.closed === false
-    if (paid && open) placed.push({ draft, i, remaining })
-    else results[i] = paid ? notFound('phone number') : quotaExceeded()
-    if (paid && !open) unplaced.push({ user_id: draft.user_id, day: draft.quota_day })
+    if (receipt.paid && open) placed.push({ draft, i, id: id ?? ids.pop()!, receipt })
+    else refused.push({ i, error: receipt.paid ? notFound('phone number') : quotaExceeded() })
+    if (receipt.paid && !open) unused.push(charges[n]!)
   })
-  await usage.refund(tx, unplaced)
-  await store(tx, placed, mayStart ? states : new Map<number, lanes.Lane>(), results)
-  await tellThresholds(tx, placed, receipts)
+  await usage.refund(tx, unused)
+  return { placed, refused, lanes: states }
 }
 
 export const quotaExceeded = () =>
@@ -143,42 +152,38 @@ export const quotaExceeded = () =>
     'Your plan has no messages left for today. Wait for the next day or ask for a larger plan.',
   )
 
+type Entry = queue.NewOutgoing & { bytes?: Buffer }
+
 async function store(
   tx: Queryable,
-  placed: { draft: Draft; i: number; remaining: number }[],
-  states: Map<number, lanes.Lane>,
-  results: Results,
+  entries: Entry[],
+  unused: { user_id: number; key: string }[],
 ): Promise<void> {
-  if (placed.length === 0) return
-  const entries = place(
-    placed.map(({ draft }) => draft),
-    states,
-  )
-  const ids = await queue.insertOutgoing(tx, entries)
-  const files = placed.flatMap(({ draft }, n) => (draft.bytes ? [{ message_id: ids[n]!, bytes: draft.bytes }] : []))
-  await Promise.all([media.insert(tx, files), lanes.enter(tx, movesOf(entries, ids))])
-  placed.forEach(({ draft, i, remaining }, n) => {
-    const lane = states.get(draft.phone_number_id)
-    const blocked = lane !== undefined && (lane.blocked_reason !== null || lane.paused)
-    results[i] = {
-      id: ids[n]!,
-      starts_at: entries[n]!.claim?.starts_at,
-      blocked: blocked || draft.send_at !== null,
-      remaining,
-    }
-  })
+  const files = entries.flatMap(({ id, bytes }) => (bytes ? [{ message_id: id, bytes }] : []))
+  await Promise.all([
+    queue.insertOutgoing(tx, entries),
+    media.insert(tx, files),
+    lanes.enter(tx, movesOf(entries)),
+    idempotencyKeys.giveBack(tx, unused),
+  ])
+}
+
+function acceptedOf(entry: queue.NewOutgoing, { receipt }: Placed, states: Map<number, lanes.Lane>): Accepted {
+  const lane = states.get(entry.phone_number_id)!
+  const blocked = lane.blocked_reason !== null || lane.paused || entry.send_at !== null
+  return { id: entry.id, starts_at: entry.claim?.starts_at, blocked, remaining: receipt.remaining }
 }
 
 /** The first message of an idle lane starts at once, after what is left of the gap; the others wait behind it. */
-function place(drafts: Draft[], states: Map<number, lanes.Lane>): queue.NewOutgoing[] {
+function place(placed: Placed[], states?: Map<number, lanes.Lane>): Entry[] {
   const now = Date.now()
   const taken = new Set<number>()
-  return drafts.map((draft) => {
-    const lane = states.get(draft.phone_number_id)
-    if (!lane || draft.send_at || !isIdle(lane, now) || taken.has(lane.phone_number_id)) return draft
+  return placed.map(({ draft, id }) => {
+    const lane = states?.get(draft.phone_number_id)
+    if (!lane || draft.send_at || !isIdle(lane, now) || taken.has(lane.phone_number_id)) return { ...draft, id }
     taken.add(lane.phone_number_id)
     const starts_at = new Date(Math.max(now, lane.ready_at.getTime()))
-    return { ...draft, claim: { process_id: draft.process_id, starts_at, generation: draft.generation } }
+    return { ...draft, id, claim: { process_id: draft.process_id, starts_at, generation: draft.generation } }
   })
 }
 
@@ -188,29 +193,28 @@ function isIdle(lane: lanes.Lane, now: number): boolean {
   return lane.in_flight === null && lane.due_at === null && lane.blocked_reason === null && !lane.paused && !restricted
 }
 
-function movesOf(entries: queue.NewOutgoing[], ids: number[]) {
+function movesOf(entries: queue.NewOutgoing[]) {
   const moves = new Map<number, { phone_number_id: number; in_flight: number | null; queued: boolean }>()
-  entries.forEach((entry, n) => {
-    const id = entry.phone_number_id
-    const move = moves.get(id) ?? { phone_number_id: id, in_flight: null, queued: false }
-    if (entry.claim) move.in_flight = ids[n]!
-    else if (!entry.send_at) move.queued = true
-    moves.set(id, move)
-  })
+  for (const { id, phone_number_id, claim, send_at } of entries) {
+    const move = moves.get(phone_number_id) ?? { phone_number_id, in_flight: null, queued: false }
+    if (claim) move.in_flight = id
+    else if (!send_at) move.queued = true
+    moves.set(phone_number_id, move)
+  }
   return [...moves.values()]
 }
 
 const THRESHOLDS = [100, 80]
 
 /** Says once a day, in the commit that crosses it, that 80 % or all of the quota is spent. */
-async function tellThresholds(tx: Queryable, placed: { draft: Draft }[], receipts: usage.Receipt[]): Promise<void> {
+async function tellThresholds(tx: Queryable, placed: Placed[]): Promise<void> {
   const reached = new Map<string, { user_id: number; day: string; percent: number; limit: number; used: number }>()
-  for (const { user_id, day, remaining, limit } of receipts) {
+  for (const { receipt } of placed) {
+    const { user_id, day, remaining, limit } = receipt
     const used = limit - remaining
     const percent = THRESHOLDS.find((threshold) => limit > 0 && used * 100 >= threshold * limit)
     if (percent) reached.set(`${user_id} ${day}`, { user_id, day, percent, limit, used })
   }
-  if (placed.length === 0) return
   for (const { user_id, day, percent, limit, used } of reached.values()) {
     if (!(await usage.markTold(tx, user_id, day, percent))) continue
     await events.record(tx, [publicEvent('usage.threshold', { user_id }, { percent, used, limit, day })])

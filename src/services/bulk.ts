@@ -60,10 +60,10 @@ export class BulkService {
       keys.length > 0 ? await idempotencyKeys.findAll(this.db, user.id, keys) : new Map<string, Remembered>()
     return new Map(
       items.flatMap(({ index, idempotency }) => {
-        const { message_id = null, body_hash } = found.get(idempotency?.key ?? '') ?? {}
-        if (message_id === null || !body_hash) return []
-        const same = body_hash.equals(idempotency!.body_hash)
-        return [[index, same ? { id: message_id, blocked: false } : mismatch()]]
+        const earlier = found.get(idempotency?.key ?? '')
+        if (!earlier) return []
+        const same = earlier.body_hash.equals(idempotency!.body_hash)
+        return [[index, same ? { id: earlier.message_id, blocked: false } : mismatch()]]
       }),
     )
   }

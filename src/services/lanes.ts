@@ -7,11 +7,13 @@ import * as laneRows from '../db/lanes.js'
 import * as media from '../db/media.js'
 import * as queue from '../db/message-queue.js'
 import type { Claimed } from '../db/message-queue.js'
+import type { Message } from '../db/messages.js'
 import type { Logger } from '../logger.js'
 import { type Accepted, type Draft, accept } from './acceptance.js'
 import { enginePayload, hasMedia } from './engine-payloads.js'
 import { type Outcome, judgeAnswer, judgeSilence } from './outcomes.js'
-import { type Ending, type Settled, settle, takeNextOf } from './settlement.js'
+import { type Ending, type Settled, settle } from './settlement.js'
+import type { WaitingRoom } from './waiting-room.js'
 
 /** This process as the others see it; a message is posted only while nobody can have taken it over. */
 export interface Membership {
@@ -49,6 +51,7 @@ export class Lanes {
     private readonly pool: ServerPool,
     private readonly bus: Bus,
     private readonly process: Membership,
+    private readonly waitingRoom: WaitingRoom,
     options: Options,
     private readonly log: Logger,
   ) {
@@ -56,7 +59,7 @@ export class Lanes {
     this.accepting = new GroupCommit((drafts) => this.whileClaiming(() => accept(db, drafts)))
     this.settling = new GroupCommit((endings) =>
       this.whileClaiming(() =>
-        settle(db, endings, { gap_seconds, process_id: process.id, take_next: !this.stopping && process.isAlive() }),
+        settle(db, endings, { gap_seconds, process_id: !this.stopping && process.isAlive() ? process.id : null }),
       ),
     )
   }
@@ -86,7 +89,7 @@ export class Lanes {
         this.db.transaction(async (tx) => {
           const due = await laneRows.lockDue(tx, BATCH)
           looked = due.length
-          return takeNextOf(tx, this.process.id, due)
+          return tx.commitWith(laneRows.takeNext(tx, this.process.id, due))
         }),
       )
       for (const message of claimed) this.start(message)
@@ -137,8 +140,14 @@ export class Lanes {
 
   private async finish(message: queue.Held, outcome: Outcome | undefined): Promise<void> {
     const settled = await this.record(this.endingOf(message, outcome))
-    if (settled.message) this.bus.tell('message.changed', { id: message.id })
+    if (settled.message) this.tell(settled.message)
     if (settled.next) this.start(settled.next)
+  }
+
+  /** Whoever waits here for the outcome gets it as it was written, without another look into the database. */
+  private tell(message: Message) {
+    if (message.status !== 'queued') this.waitingRoom.bring('message.changed', message.id, message)
+    this.bus.tell('message.changed', { id: message.id })
   }
 
   private async whileClaiming<T>(commit: () => Promise<T>): Promise<T> {

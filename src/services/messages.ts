@@ -60,11 +60,11 @@ export class MessageService {
   /** Takes the message over durably and answers its state once it is known, or when the caller's patience is over. */
   async send(user: User, request: SendRequest, { wait, idempotency_key }: SendOptions): Promise<Sent> {
     const idempotency = namedBy(idempotency_key, 'send', request)
-    const earlier = idempotency && (await this.findEarlier(user, idempotency))
-    if (earlier) return this.answer(user, earlier, wait)
-    const phone = await this.drafting.senderOf(user, request)
-    const { draft, route } = await this.drafting.draft(user, phone, request, request.body)
-    return this.answer(user, await this.accept(user, { draft: { ...draft, idempotency }, route }), wait)
+    // The commit finds a repeat by itself; before that only where it saves fetching a file again.
+    const earlier = 'media' in request.body ? await this.findEarlier(user, idempotency) : undefined
+    const drafted = earlier ?? (await this.draftOrFindEarlier(user, request, idempotency))
+    const accepted = 'draft' in drafted ? await this.accept(user, drafted, idempotency) : drafted
+    return this.answer(user, accepted, wait)
   }
 
   async get(user: User, id: number): Promise<Message> {
@@ -112,7 +112,7 @@ export class MessageService {
   /** Sends the same again as a message of its own; for one whose fate is unknown that is the caller's risk. */
   async retry(user: User, id: number, { wait, idempotency_key }: SendOptions): Promise<Sent> {
     const idempotency = namedBy(idempotency_key, 'retry', { id })
-    const earlier = idempotency && (await this.findEarlier(user, idempotency))
+    const earlier = await this.findEarlier(user, idempotency)
     if (earlier) return this.answer(user, earlier, wait)
     const message = await messageRows.findForRetry(this.db, user.id, id)
     if (!message) throw notFound('message')
@@ -133,20 +133,34 @@ export class MessageService {
     )
     const { type, content, reply_to, ttl_seconds } = message
     const { fingerprint } = message
-    const again = { ...draft, type, content, reply_to, ttl_seconds, bytes, fingerprint, idempotency }
-    return this.answer(user, await this.accept(user, { draft: again, route }), wait)
+    const again = { ...draft, type, content, reply_to, ttl_seconds, bytes, fingerprint }
+    return this.answer(user, await this.accept(user, { draft: again, route }, idempotency), wait)
   }
 
-  private async findEarlier(user: User, { key, body_hash }: { key: string; body_hash: Buffer }) {
-    const found = await this.keysFound.add({ user_id: user.id, key })
-    if (!found || found.message_id === null) return undefined
-    if (!found.body_hash.equals(body_hash)) throw mismatch()
-    return { id: found.message_id, blocked: false } satisfies Accepted
-  }
-
-  private async accept(user: User, { draft, route }: Drafted): Promise<Accepted> {
+  /** Whatever has changed since, a repeat is told what became of the first. */
+  private async draftOrFindEarlier(user: User, request: SendRequest, idempotency?: Idempotency) {
     try {
-      const accepted = await this.lanes.accept(draft, route)
+      const phone = await this.drafting.senderOf(user, request)
+      return await this.drafting.draft(user, phone, request, request.body)
+    } catch (err) {
+      const earlier = await this.findEarlier(user, idempotency)
+      if (earlier) return earlier
+      throw err
+    }
+  }
+
+  private async findEarlier(user: User, idempotency?: Idempotency): Promise<Accepted | undefined> {
+    if (!idempotency) return undefined
+    const { key, body_hash } = idempotency
+    const found = await this.keysFound.add({ user_id: user.id, key })
+    if (!found) return undefined
+    if (!found.body_hash.equals(body_hash)) throw mismatch()
+    return { id: found.message_id, blocked: false }
+  }
+
+  private async accept(user: User, { draft, route }: Drafted, idempotency?: Idempotency): Promise<Accepted> {
+    try {
+      const accepted = await this.lanes.accept({ ...draft, idempotency }, route)
       // What is left of another day would be told beside the time when today ends.
       const today = dayIn(user.time_zone, new Date())
       return draft.quota_day === today ? accepted : { ...accepted, remaining: undefined }
@@ -179,7 +193,12 @@ export class MessageService {
   }
 }
 
-function namedBy(key: string | undefined, call: string, request: object) {
+interface Idempotency {
+  key: string
+  body_hash: Buffer
+}
+
+function namedBy(key: string | undefined, call: string, request: object): Idempotency | undefined {
   return key === undefined ? undefined : { key, body_hash: hashOf(call, request) }
 }
 

@@ -54,16 +54,10 @@ export function publicEvent(
     user_id: subject.user_id,
     phone_number_id: phone?.id ?? null,
     type,
-    payload: (position) =>
-      JSON.stringify({
-        id,
-        type,
-        version: '1',
-        timestamp: at.toISOString(),
-        position,
-        phone_number: phone ? presentSubject(phone) : null,
-        data,
-      }),
+    payload: [
+      `${JSON.stringify({ id, type, version: '1', timestamp: at }).slice(0, -1)},"position":`,
+      `,${JSON.stringify({ phone_number: phone ? presentSubject(phone) : null, data }).slice(1)}`,
+    ],
   }
 }
 

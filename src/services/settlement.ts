@@ -5,7 +5,8 @@ import * as lanes from '../db/lanes.js'
 import * as media from '../db/media.js'
 import * as queue from '../db/message-queue.js'
 import * as reports from '../db/message-reports.js'
-import type { Changed } from '../db/messages.js'
+import * as messages from '../db/messages.js'
+import type { Changed, Message } from '../db/messages.js'
 import * as stats from '../db/stats.js'
 import * as usage from '../db/usage.js'
 import { recordAcknowledgements } from './acknowledgements.js'
@@ -15,7 +16,6 @@ import { statusEvent } from './message-view.js'
 
 /** The end of one engine call: what the message becomes, and what its lane does next. */
 export interface Ending extends queue.Outcome {
-  process_id: number
   user_id: number
   phone_number_id: number
   gap_factor: number
@@ -25,55 +25,44 @@ export interface Ending extends queue.Outcome {
 interface Options {
   /** The gap between two messages of a number that has none of its own. */
   gap_seconds: number
-  /** Who takes the next message; an ending may still carry the id this process had before. */
-  process_id: number
-  /** False while stopping: what waits is left to others. */
-  take_next: boolean
+  /** Who takes the next message, which may have another id than when it took this one; null: it is left to others. */
+  process_id: number | null
 }
 
 export interface Settled {
-  message: Changed | undefined
+  /** As it is now; undefined when it was not this claim's any more. */
+  message: Message | undefined
   next: queue.Claimed | undefined
 }
 
 /**
  * Writes the ends of sends in one commit: the outcome, its statistics, refund and event, and the lane's next message,
- * which starts sending without a commit of its own.
+ * which starts sending without a commit of its own. Statements that need no answer of each other travel together.
  */
 export async function settle(db: Database, endings: Ending[], options: Options): Promise<Settled[]> {
   return db.transaction(async (tx) => {
-    await lockInOrder(tx, endings)
-    const changed = await writeOutcomes(tx, endings)
-    const [late] = await Promise.all([applyEarlyReceipts(tx, changed), account(tx, changed)])
-    await recordAcknowledgements(
-      tx,
-      late.filter((message) => message.status === 'failed'),
+    const [, ended, early] = await Promise.all([
+      lockInOrder(tx, endings),
+      queue.settle(tx, endings),
+      takeEarlyReceipts(tx, endings),
+    ])
+    const received = await applyEarlyReceipts(tx, early)
+    const renewed = await messages.findEachOwned(tx, received)
+    const news = [...ended.filter((message) => message.status !== 'queued'), ...received].map(statusEvent)
+    const [next] = await tx.commitWith(
+      Promise.all([lanes.moveOn(tx, releasesOf(endings), options), account(tx, ended), events.record(tx, news)]),
     )
-    const news = [...changed.filter((message) => message.status !== 'queued'), ...late].map(statusEvent)
-    const [next] = await Promise.all([moveLanes(tx, endings, options), events.record(tx, news)])
-    const latest = new Map([...changed, ...late].map((message) => [message.id, message]))
-    return endings.map((ending) => ({
-      message: latest.get(ending.id),
-      next: next.find((claimed) => claimed.phone_number_id === ending.phone_number_id),
-    }))
+    const now = new Map([...ended, ...renewed].map((message) => [message?.id, message]))
+    const claims = new Map(next.map((claimed) => [claimed.phone_number_id, claimed]))
+    return endings.map(({ id, phone_number_id }) => ({ message: now.get(id), next: claims.get(phone_number_id) }))
   })
 }
 
 /** Usage first, lanes second, messages third: the order of everybody who needs more than one of them. */
 async function lockInOrder(tx: Queryable, endings: Ending[]) {
   const refunds = endings.filter((ending) => ending.status === 'failed').map((ending) => ending.user_id)
-  if (refunds.length > 0) await usage.lockAll(tx, [...new Set(refunds)])
-  await lanes.lock(
-    tx,
-    endings.map((ending) => ending.phone_number_id),
-  )
-}
-
-async function writeOutcomes(tx: Queryable, endings: Ending[]) {
-  const changed: Changed[] = []
-  for (const [processId, group] of groupBy(endings, (ending) => ending.process_id))
-    changed.push(...(await queue.settle(tx, processId, group)))
-  return changed
+  const numbers = endings.map((ending) => ending.phone_number_id)
+  await Promise.all([usage.lockAll(tx, [...new Set(refunds)]), lanes.lock(tx, numbers)])
 }
 
 /** Statistics for what was sent, refunds for what never will be, and no bytes kept for either. */
@@ -93,47 +82,22 @@ export async function account(tx: Queryable, changed: Changed[]): Promise<void> 
   await Promise.all([stats.add(tx, traffic), usage.refund(tx, charges), media.remove(tx, files)])
 }
 
-async function applyEarlyReceipts(tx: Queryable, changed: Changed[]) {
-  const named = changed.filter((message) => message.whatsapp_id !== null)
-  const early = await earlyReceipts.take(
+async function applyEarlyReceipts(tx: Queryable, early: reports.Receipt[]): Promise<Changed[]> {
+  const received = await reports.applyReceipts(tx, early)
+  await recordAcknowledgements(
     tx,
-    named.map(({ phone_number_id, whatsapp_id }) => ({ phone_number_id, whatsapp_id: whatsapp_id! })),
+    received.filter((message) => message.status === 'failed'),
   )
-  return reports.applyReceipts(tx, early)
+  return received
 }
 
-async function moveLanes(tx: Queryable, endings: Ending[], options: Options): Promise<queue.Claimed[]> {
-  const free = await lanes.release(
+/** Of messages that have their WhatsApp id now; what was refused leaves its receipts where they are. */
+function takeEarlyReceipts(tx: Queryable, endings: Ending[]): Promise<reports.Receipt[]> {
+  return earlyReceipts.take(
     tx,
-    endings.map((ending) => ({
-      phone_number_id: ending.phone_number_id,
-      message_id: ending.id,
-      gap_factor: ending.gap_factor,
-      blocked_reason: ending.blocked_reason,
-    })),
-    options.gap_seconds,
+    endings.flatMap(({ phone_number_id, whatsapp_id }) => (whatsapp_id ? [{ phone_number_id, whatsapp_id }] : [])),
   )
-  if (!options.take_next || free.length === 0) return []
-  return takeNextOf(tx, options.process_id, free)
 }
 
-/** Claims the next message of each of these locked lanes and writes what is in flight there now. */
-export async function takeNextOf(tx: Queryable, processId: number, free: lanes.Lane[]): Promise<queue.Claimed[]> {
-  const claimed = await queue.claimNext(tx, processId, free)
-  const byLane = new Map(claimed.map((message) => [message.phone_number_id, message.id]))
-  await lanes.setInFlight(
-    tx,
-    free.map(({ phone_number_id }) => ({ phone_number_id, in_flight: byLane.get(phone_number_id) ?? null })),
-  )
-  return claimed
-}
-
-function groupBy<Item, Key>(items: Item[], keyOf: (item: Item) => Key): Map<Key, Item[]> {
-  const groups = new Map<Key, Item[]>()
-  for (const item of items) {
-    const group = groups.get(keyOf(item))
-    if (group) group.push(item)
-    else groups.set(keyOf(item), [item])
-  }
-  return groups
-}
+const releasesOf = (endings: Ending[]): lanes.Release[] =>
+  endings.map(({ id, ...ending }) => ({ ...ending, message_id: id }))

@@ -6,11 +6,11 @@ type ChangeHint = Extract<HintName, 'message.changed' | 'phone_number.changed'>
 const LOOK_MS = 1_000
 
 /**
- * Waits until `look` answers something, looking again whenever the row is said to have changed. Undefined when the
- * time is over or the process stops.
+ * Waits until `look` answers something, looking again whenever the row is said to have changed, or until somebody
+ * brings the row itself. Undefined when the time is over or the process stops.
  */
 export class WaitingRoom {
-  private readonly waiters = new Map<string, Set<() => void>>()
+  private readonly waiters = new Map<string, Set<(brought?: unknown) => void>>()
   private closed = false
   private armed = 0
 
@@ -33,8 +33,14 @@ export class WaitingRoom {
         changed.cancel()
         return found
       }
-      await changed.promise
+      const brought = await changed.promise
+      if (brought !== undefined) return brought as T
     }
+  }
+
+  /** Hands what the waiters would look for to them; `row` must be what they would find. */
+  bring(hint: ChangeHint, id: number, row: object): void {
+    for (const wake of this.waiters.get(`${hint} ${id}`) ?? []) wake(row)
   }
 
   /** Sends everybody home; what they waited for has not come. */
@@ -46,21 +52,21 @@ export class WaitingRoom {
   /** Armed before looking, so that a change between the look and the wait is not missed. */
   private nextChange(hint: ChangeHint, id: number, ms: number) {
     const key = `${hint} ${id}`
-    let cancel = () => {}
-    const promise = new Promise<void>((resolve) => {
+    let cancel: (brought?: unknown) => void = () => {}
+    const promise = new Promise<unknown>((resolve) => {
       const timer = setTimeout(() => cancel(), ms)
       this.armed++
-      cancel = () => {
+      cancel = (brought) => {
         clearTimeout(timer)
         const waiters = this.waiters.get(key)
         if (waiters?.delete(cancel)) this.armed--
         if (waiters?.size === 0) this.waiters.delete(key)
-        resolve()
+        resolve(brought)
       }
       const waiters = this.waiters.get(key) ?? new Set()
       this.waiters.set(key, waiters.add(cancel))
     })
-    return { promise, cancel }
+    return { promise, cancel: () => cancel() }
   }
 
   private wake(hint: ChangeHint, id: number) {
