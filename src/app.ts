@@ -5,7 +5,7 @@ import { isDatabaseDown } from './db/database.js'
 import { AppError } from './errors.js'
 import { handleErrors } from './middleware/handle-errors.js'
 import { requestId } from './middleware/request-id.js'
-import { rememberMount, requestLog } from './middleware/request-log.js'
+import { requestLog } from './middleware/request-log.js'
 import { adminRoutes } from './routes/admin.js'
 import { securityHeaders } from './middleware/security-headers.js'
 import { apiRoutes } from './routes/api.js'
@@ -21,18 +21,22 @@ export function buildApp(ctx: Context): express.Express {
   app.disable('x-powered-by')
   app.set('trust proxy', ctx.config.http.trust_proxy)
   app.set('etag', false)
+  const logged = requestLog(ctx.log, ctx.requestLog)
   app.use(requestId())
+  // What is called most comes first: every layer before it costs each of its requests.
+  app.use(['/api/v1/admin', '/api/admin'], logged, securityHeaders(), adminRoutes(ctx), notThere)
+  app.use(['/api/v1', '/api'], logged, securityHeaders(), apiRoutes(ctx), notThere)
   app.use(healthRoutes(ctx))
-  app.use(requestLog(ctx.log, ctx.requestLog))
+  app.use(logged)
   app.use('/internal', internalRoutes(ctx))
   app.use('/', pageRoutes(ctx))
   app.use(securityHeaders())
   if (ctx.config.sandbox) app.use('/samples', express.static(SAMPLES, { index: false, redirect: false }))
-  app.use(['/api/v1/admin', '/api/admin'], rememberMount(), adminRoutes(ctx))
-  app.use(['/api/v1', '/api'], rememberMount(), apiRoutes(ctx))
-  app.use(() => {
-    throw new AppError('not_found', 'There is no such address. docs/api.md lists them all.')
-  })
+  app.use(notThere)
   app.use(handleErrors(ctx.log, isDatabaseDown))
   return app
+}
+
+function notThere() {
+  throw new AppError('not_found', 'There is no such address. docs/api.md lists them all.')
 }

@@ -166,7 +166,7 @@ export function buildContext(config: Config, resources: Resources) {
     messages,
     reactions: new Reactions(db, messages),
     messageMedia: new MessageMediaService(db, pool),
-    bulk: new BulkService(db, drafting, bus, membership),
+    bulk: new BulkService(db, drafting, bus),
     contacts: new ContactService(db, pool, drafting, config.contacts),
     reconciliation: new Reconciliation(db, pool, bus, log),
     acknowledgements: new Acknowledgements(db, bus),

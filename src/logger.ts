@@ -18,7 +18,7 @@ const PRIVATE = new Set([
 ])
 
 /** JSON lines on standard output. error: a human must act; warn: worth a look; info: one line per request or attempt. */
-export function createLogger(level: string, destination: pino.DestinationStream = pino.destination(1)): Logger {
+export function createLogger(level: string, destination: pino.DestinationStream = output()): Logger {
   const options: pino.LoggerOptions = {
     level,
     base: null,
@@ -29,6 +29,9 @@ export function createLogger(level: string, destination: pino.DestinationStream 
   return pino(options, destination)
 }
 
+/** Lines that come while others are being written go out together; pino writes what is left at the exit. */
+const output = () => pino.destination({ dest: 1, sync: false })
+
 /** How deep a private name is looked for. */
 const DEPTH = 3
 
@@ -38,7 +41,8 @@ const DEPTH = 3
  */
 function withoutPrivate<Entry extends object>(entry: Entry, depth: number): Entry {
   let changed: Record<string, unknown> | undefined
-  for (const [name, value] of Object.entries(entry)) {
+  for (const name of Object.keys(entry)) {
+    const value: unknown = entry[name as keyof Entry]
     const shown: unknown = PRIVATE.has(name)
       ? '[private]'
       : isData(value) && depth > 1

@@ -132,6 +132,7 @@ it('an engine that cannot be asked is asked again, and nothing is counted agains
   const number = person()
   phone.controls.teachRecipient(number, { answer: 'reset', receipts: 'none' })
   const id = await queue(number, 'unasked')
+  await becomes(id, 'unconfirmed', ...GONE_OUT)
   phone.controls.setTroubles({ refuse: '503' })
   await look()
   phone.controls.clearTroubles()

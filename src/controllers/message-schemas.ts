@@ -86,24 +86,32 @@ type Parsed = Record<string, unknown>
 
 /** Splits what was parsed into who sends, how, and what. */
 export function requestOf(kind: Kind, parsed: Parsed, upload?: MediaSource['upload']) {
-  const { token, from, ...rest } = parsed
-  return { token: token as string | undefined, from: from as 'auto' | undefined, ...itemOf(kind, rest, upload) }
+  const { token, from } = parsed as { token?: string; from?: 'auto' }
+  return { token, from, ...itemOf(kind, parsed, upload) }
 }
 
 function itemOf(kind: Kind, parsed: Parsed, upload?: MediaSource['upload']): Envelope & { body: Body } {
-  const how = Object.fromEntries(Object.keys(envelope).map((name) => [name, parsed[name]]))
-  const what = Object.fromEntries(Object.keys(kinds[kind]).map((name) => [name, parsed[name]]))
+  const { number, ttl_seconds, on_ambiguous, quoted_message_id, mentions, mention_all } = parsed as unknown as Envelope
   const send_at = typeof parsed.send_at === 'string' ? new Date(parsed.send_at) : undefined
-  return { ...(how as unknown as Envelope), send_at, body: bodyOf(kind, what, upload) }
+  const body = bodyOf(kind, parsed, upload)
+  return { number, ttl_seconds, on_ambiguous, send_at, quoted_message_id, mentions, mention_all, body }
 }
 
-function bodyOf(kind: Kind, fields: Parsed, upload?: MediaSource['upload']): Body {
-  const { mediaUrl, base64, mediaType, fileName, ...rest } = fields
-  if (kind === 'media' || kind === 'sticker') {
-    const media = { url: mediaUrl as string | undefined, base64: base64 as string | undefined, upload }
-    return { ...rest, type: kind === 'sticker' ? 'sticker' : mediaType, media, file_name: fileName } as Body
-  }
-  return { ...rest, type: kind } as Body
+/** The kinds that are a file. */
+const files = new Set<Kind>(['media', 'sticker'])
+
+function bodyOf(kind: Kind, parsed: Parsed, upload?: MediaSource['upload']): Body {
+  if (!files.has(kind)) return { ...pick(parsed, Object.keys(kinds[kind])), type: kind } as Body
+  const { mediaUrl, base64, mediaType, fileName, caption, voice } = parsed
+  const media = { url: mediaUrl, base64, upload }
+  if (kind === 'sticker') return { type: kind, media } as Body
+  return { caption, voice, type: mediaType, media, file_name: fileName } as Body
+}
+
+function pick(parsed: Parsed, names: string[]): Parsed {
+  const picked: Parsed = {}
+  for (const name of names) picked[name] = parsed[name]
+  return picked
 }
 
 const item = (kind: Kind) => z.object({ ...envelope, ...kinds[kind] })

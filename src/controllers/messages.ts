@@ -111,16 +111,7 @@ function answer(res: Response, { message, quota }: Sent) {
 }
 
 function present(message: Message) {
-  return {
-    ...viewOf(message),
-    source: message.source,
-    content: message.content,
-    retry_of: message.retry_of,
-    created_at: message.created_at,
-    send_at: message.scheduled_for,
-    sent_at: message.sent_at,
-    delivered_at: message.delivered_at,
-    read_at: message.read_at,
-    history: message.history,
-  }
+  const { source, content, retry_of, created_at, scheduled_for, sent_at, delivered_at, read_at, history } = message
+  const times = { created_at, send_at: scheduled_for, sent_at, delivered_at, read_at }
+  return { ...viewOf(message), source, content, retry_of, ...times, history }
 }

@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { arrayLiteral } from './array-literal.js'
 
 /** What a query module needs: the pool and a transaction both have it. */
 export interface Queryable {
@@ -129,7 +130,7 @@ function prepared(text: string, values?: unknown[]): pg.QueryConfig {
   if (!values) return { text }
   const name = names.get(text) ?? `s${names.size + 1}`
   names.set(text, name)
-  return { name, text, values }
+  return { name, text, values: values.map((value) => (Array.isArray(value) ? (arrayLiteral(value) ?? value) : value)) }
 }
 
 /** Rows back in the order they were asked for (`place` counts from 1), with gaps where there was none. */

@@ -4,8 +4,21 @@ import { type Changed, type Message, changed, columnsOf, step } from './messages
 /** The outgoing half of messages: from acceptance to the outcome of the send. */
 export interface NewOutgoing {
   id: number
+  draft: Outgoing
+  /** Set: it starts at once in this process; absent: it waits in its lane. */
+  claim?: Claim
+}
+
+export interface Claim {
+  process_id: number
+  starts_at: Date
+}
+
+interface Outgoing {
   user_id: number
   phone_number_id: number
+  /** Of the instance it goes out through when it starts at once. */
+  generation: number
   type: string
   recipient: string
   content: Record<string, unknown>
@@ -17,8 +30,6 @@ export interface NewOutgoing {
   quota_day: string
   send_at: Date | null
   retry_of: number | null
-  /** Set: it starts at once in this process; absent: it waits in its lane. */
-  claim?: { process_id: number; starts_at: Date; generation: number }
 }
 
 /** Ids for messages to come, the last one first; within a lane their order is that of sending. */
@@ -54,22 +65,22 @@ export async function insertOutgoing(tx: Queryable, messages: NewOutgoing[]): Pr
                   on_ambiguous, quota_day, send_at, retry_of, process_id, starts_at, generation)`,
     [
       messages.map((m) => m.id),
-      messages.map((m) => m.user_id),
-      messages.map((m) => m.phone_number_id),
-      messages.map((m) => m.type),
-      messages.map((m) => m.recipient),
-      messages.map((m) => JSON.stringify(m.content)),
-      messages.map((m) => m.fingerprint),
-      messages.map((m) => m.reply_to),
-      messages.map((m) => m.priority),
-      messages.map((m) => m.ttl_seconds),
-      messages.map((m) => m.on_ambiguous),
-      messages.map((m) => m.quota_day),
-      messages.map((m) => m.send_at),
-      messages.map((m) => m.retry_of),
+      messages.map((m) => m.draft.user_id),
+      messages.map((m) => m.draft.phone_number_id),
+      messages.map((m) => m.draft.type),
+      messages.map((m) => m.draft.recipient),
+      messages.map((m) => JSON.stringify(m.draft.content)),
+      messages.map((m) => m.draft.fingerprint),
+      messages.map((m) => m.draft.reply_to),
+      messages.map((m) => m.draft.priority),
+      messages.map((m) => m.draft.ttl_seconds),
+      messages.map((m) => m.draft.on_ambiguous),
+      messages.map((m) => m.draft.quota_day),
+      messages.map((m) => m.draft.send_at),
+      messages.map((m) => m.draft.retry_of),
       messages.map((m) => m.claim?.process_id ?? null),
       messages.map((m) => m.claim?.starts_at ?? null),
-      messages.map((m) => m.claim?.generation ?? null),
+      messages.map((m) => (m.claim ? m.draft.generation : null)),
     ],
   )
 }

@@ -120,13 +120,26 @@ export async function findOwned(db: Queryable, userId: number, id: number): Prom
   return rows[0]
 }
 
+const senderNames = [
+  'id',
+  'server_instance',
+  'instance_name',
+  'engine_generation',
+  'status',
+  'status_reason',
+  'first_connected_at',
+] as const
+
+/** What a number that sends must be known by; it is read for every message. */
+export type Sender = Pick<PhoneNumber, (typeof senderNames)[number]>
+
 /** One number or undefined for each of these, in their order. */
 export async function findEachByToken(
   db: Queryable,
   wanted: { user_id: number; token: string }[],
-): Promise<(PhoneNumber | undefined)[]> {
-  const { rows } = await db.query<PhoneNumber & { place: number }>(
-    `select w.place, ${names.map((name) => `p.${name}`).join(', ')}
+): Promise<(Sender | undefined)[]> {
+  const { rows } = await db.query<Sender & { place: number }>(
+    `select w.place, ${senderNames.map((name) => `p.${name}`).join(', ')}
        from unnest($1::bigint[], $2::text[]) with ordinality as w (user_id, token, place)
        join phone_numbers p on p.token = w.token and p.user_id = w.user_id and p.deleted_at is null`,
     [wanted.map((w) => w.user_id), wanted.map((w) => w.token)],

@@ -1,5 +1,5 @@
 import busboy from 'busboy'
-import express, { type Request, type RequestHandler } from 'express'
+import express, { type NextFunction, type Request, type RequestHandler } from 'express'
 import { AppError, invalidRequest } from '../errors.js'
 
 export interface Upload {
@@ -20,17 +20,30 @@ const SMALL = 1024 * 1024
 const withBase64 = (fileBytes: number) => Math.ceil(fileBytes * 1.4) + SMALL
 
 /** Reads JSON, urlencoded and multipart bodies; `max_file_bytes` where a file may come along. */
-export function parseBody(options: { max_file_bytes?: number } = {}): RequestHandler[] {
+export function parseBody(options: { max_file_bytes?: number } = {}): RequestHandler {
   const limit = options.max_file_bytes ? withBase64(options.max_file_bytes) : SMALL
-  return [
-    (req, _res, next) => next(Number(req.get('content-length') ?? 0) > limit ? tooLarge() : undefined),
-    express.json({ limit }),
-    express.urlencoded({ limit, extended: false }),
-    (req, _res, next) => {
-      if (!req.is('multipart/form-data')) return next(req.body === undefined && hasBody(req) ? unreadable() : undefined)
-      readMultipart(req, options.max_file_bytes ?? 0).then(() => next(), next)
-    },
-  ]
+  const [json, urlencoded] = [express.json({ limit }), express.urlencoded({ limit, extended: false })]
+  const others: RequestHandler = (req, _res, next) => {
+    if (!req.is('multipart/form-data')) return next(req.body === undefined && hasBody(req) ? unreadable() : undefined)
+    readMultipart(req, options.max_file_bytes ?? 0).then(() => next(), next)
+  }
+  // The first that gives a body or an error ends the search.
+  const orElse = (next: NextFunction, req: Request, then: () => void) => (err?: unknown) =>
+    err !== undefined || req.body !== undefined ? next(err) : then()
+  return (req, res, next) => {
+    if (Number(req.get('content-length') ?? 0) > limit) return next(tooLarge())
+    json(
+      req,
+      res,
+      orElse(next, req, () =>
+        urlencoded(
+          req,
+          res,
+          orElse(next, req, () => others(req, res, next)),
+        ),
+      ),
+    )
+  }
 }
 
 const hasBody = (req: Request) =>

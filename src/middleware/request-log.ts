@@ -4,6 +4,7 @@ import type { RequestLog } from '../services/request-log.js'
 
 declare module 'express-serve-static-core' {
   interface Request {
+    /** The prefix under which it was found. */
     mount?: string
   }
 }
@@ -12,6 +13,7 @@ declare module 'express-serve-static-core' {
 export function requestLog(log: Logger, rows: RequestLog): RequestHandler {
   return (req, res, next) => {
     const started = performance.now()
+    req.mount = req.baseUrl // Express forgets it when an error leaves the router
     res.on('close', () => {
       const entry = {
         user_id: (req as Partial<Request>).user?.id ?? null,
@@ -30,18 +32,10 @@ export function requestLog(log: Logger, rows: RequestLog): RequestHandler {
   }
 }
 
-/** Remembers under which prefix a router stands: Express forgets it when an error leaves the router. */
-export function rememberMount(): RequestHandler {
-  return (req, _res, next) => {
-    req.mount = req.baseUrl
-    next()
-  }
-}
-
 /** A request that was turned away before its route was found is only known by its prefix. */
 function patternOf(req: Request): string {
   const route = req.route as { path?: unknown } | undefined
   const path = typeof route?.path === 'string' ? route.path : undefined
   if (path === undefined) return req.mount ? `${req.mount}/*` : 'unmatched'
-  return `${req.mount ?? req.baseUrl}${path}`.replace(/(?<=.)\/$/, '')
+  return `${req.mount || req.baseUrl}${path}`.replace(/(?<=.)\/$/, '')
 }

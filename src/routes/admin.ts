@@ -13,7 +13,7 @@ export function adminRoutes(ctx: Context): Router {
   const servers = adminServerController(ctx.serverAdministration, ctx.evacuation, ctx.instanceImport)
   const reports = adminReportController(ctx.adminReports)
   const body = parseBody()
-  const noted = (action: string) => [...body, audit(ctx.adminReports, ctx.log, action)]
+  const noted = (action: string) => [body, audit(ctx.adminReports, ctx.log, action)]
 
   return Router()
     .use(limitByAddress('admin', ctx.config.rate_limits.auth_per_minute, ctx.redis))

@@ -26,13 +26,12 @@ export interface Draft {
   retry_of: number | null
   bytes?: Buffer
   idempotency?: { key: string; body_hash: Buffer }
-  process_id: number
 }
 
 export interface Accepted {
   id: number
-  /** Set when the lane was idle: this process sends it now, not before `starts_at`. */
-  starts_at?: Date
+  /** Set when the lane was idle: this process sends it now. */
+  claim?: queue.Claim
   blocked: boolean
   /** Messages the user has left for the day; unknown for a repeated call. */
   remaining?: number
@@ -40,21 +39,26 @@ export interface Accepted {
 
 /**
  * Takes idempotency keys, spends the quota, stores the messages, and starts those whose lane is idle: all in one
- * commit, or nothing. An Error in the answer concerns its own draft only; of a `bulk` nothing starts by itself, and a
- * quota that does not reach for all of them throws and takes none.
+ * commit, or nothing. An Error in the answer concerns its own draft only. Those that start are claimed for
+ * `process_id`; without one they are a bulk: nothing starts, and a quota that does not reach for all of them throws and
+ * takes none.
  */
-export async function accept(db: Database, drafts: Draft[], { bulk = false } = {}): Promise<(Accepted | Error)[]> {
+export async function accept(
+  db: Database,
+  drafts: Draft[],
+  { process_id }: { process_id?: number } = {},
+): Promise<(Accepted | Error)[]> {
   return db.transaction(async (tx) => {
     const keys = await takeKeys(tx, drafts)
     const results = drafts.map((_, i) => keys.results.get(i))
     const fresh = drafts.flatMap((draft, i) => (keys.results.has(i) ? [] : [{ draft, i, id: keys.ids.get(i) }]))
     const lot = await reserve(tx, fresh)
     for (const { i, error } of lot.refused) results[i] = error
-    if (bulk && lot.refused.some(({ error }) => error.code === 'quota_exceeded')) throw quotaExceeded()
-    const entries = place(lot.placed, bulk ? undefined : lot.lanes)
-    entries.forEach((entry, n) => (results[lot.placed[n]!.i] = acceptedOf(entry, lot.placed[n]!, lot.lanes)))
+    if (process_id !== undefined) claimFirst(lot.placed, lot.lanes, process_id)
+    else if (lot.refused.some(({ error }) => error.code === 'quota_exceeded')) throw quotaExceeded()
+    for (const entry of lot.placed) results[entry.i] = acceptedOf(entry, lot.lanes)
     await tellThresholds(tx, lot.placed)
-    await tx.commitWith(store(tx, entries, unusedKeys(lot.refused, drafts)))
+    await tx.commitWith(store(tx, lot.placed, unusedKeys(lot.refused, drafts)))
     for (const [repeat, first] of keys.repeats) results[repeat] = joined(results[first]!)
     return results as (Accepted | Error)[]
   })
@@ -114,10 +118,9 @@ const unusedKeys = (refused: { i: number }[], drafts: Draft[]) =>
     return idempotency ? [{ user_id, key: idempotency.key }] : []
   })
 
-interface Placed {
+interface Placed extends queue.NewOutgoing {
   draft: Draft
   i: number
-  id: number
   receipt: usage.Receipt
 }
 
@@ -152,39 +155,32 @@ export const quotaExceeded = () =>
     'Your plan has no messages left for today. Wait for the next day or ask for a larger plan.',
   )
 
-type Entry = queue.NewOutgoing & { bytes?: Buffer }
-
-async function store(
-  tx: Queryable,
-  entries: Entry[],
-  unused: { user_id: number; key: string }[],
-): Promise<void> {
-  const files = entries.flatMap(({ id, bytes }) => (bytes ? [{ message_id: id, bytes }] : []))
+async function store(tx: Queryable, placed: Placed[], unused: { user_id: number; key: string }[]): Promise<void> {
+  const files = placed.flatMap(({ id, draft }) => (draft.bytes ? [{ message_id: id, bytes: draft.bytes }] : []))
   await Promise.all([
-    queue.insertOutgoing(tx, entries),
+    queue.insertOutgoing(tx, placed),
     media.insert(tx, files),
-    lanes.enter(tx, movesOf(entries)),
+    lanes.enter(tx, movesOf(placed)),
     idempotencyKeys.giveBack(tx, unused),
   ])
 }
 
-function acceptedOf(entry: queue.NewOutgoing, { receipt }: Placed, states: Map<number, lanes.Lane>): Accepted {
-  const lane = states.get(entry.phone_number_id)!
-  const blocked = lane.blocked_reason !== null || lane.paused || entry.send_at !== null
-  return { id: entry.id, starts_at: entry.claim?.starts_at, blocked, remaining: receipt.remaining }
+function acceptedOf({ id, draft, claim, receipt }: Placed, states: Map<number, lanes.Lane>): Accepted {
+  const lane = states.get(draft.phone_number_id)!
+  const blocked = lane.blocked_reason !== null || lane.paused || draft.send_at !== null
+  return { id, claim, blocked, remaining: receipt.remaining }
 }
 
 /** The first message of an idle lane starts at once, after what is left of the gap; the others wait behind it. */
-function place(placed: Placed[], states?: Map<number, lanes.Lane>): Entry[] {
+function claimFirst(placed: Placed[], states: Map<number, lanes.Lane>, process_id: number): void {
   const now = Date.now()
   const taken = new Set<number>()
-  return placed.map(({ draft, id }) => {
-    const lane = states?.get(draft.phone_number_id)
-    if (!lane || draft.send_at || !isIdle(lane, now) || taken.has(lane.phone_number_id)) return { ...draft, id }
+  for (const entry of placed) {
+    const lane = states.get(entry.draft.phone_number_id)!
+    if (entry.draft.send_at || !isIdle(lane, now) || taken.has(lane.phone_number_id)) continue
     taken.add(lane.phone_number_id)
-    const starts_at = new Date(Math.max(now, lane.ready_at.getTime()))
-    return { ...draft, id, claim: { process_id: draft.process_id, starts_at, generation: draft.generation } }
-  })
+    entry.claim = { process_id, starts_at: new Date(Math.max(now, lane.ready_at.getTime())) }
+  }
 }
 
 /** In a restricted lane only a look into its queue can tell what may go out. */
@@ -193,9 +189,10 @@ function isIdle(lane: lanes.Lane, now: number): boolean {
   return lane.in_flight === null && lane.due_at === null && lane.blocked_reason === null && !lane.paused && !restricted
 }
 
-function movesOf(entries: queue.NewOutgoing[]) {
+function movesOf(placed: Placed[]) {
   const moves = new Map<number, { phone_number_id: number; in_flight: number | null; queued: boolean }>()
-  for (const { id, phone_number_id, claim, send_at } of entries) {
+  for (const { id, claim, draft } of placed) {
+    const { phone_number_id, send_at } = draft
     const move = moves.get(phone_number_id) ?? { phone_number_id, in_flight: null, queued: false }
     if (claim) move.in_flight = id
     else if (!send_at) move.queued = true

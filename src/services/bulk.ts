@@ -7,7 +7,6 @@ import type { Bus } from '../cache/bus.js'
 import { type Accepted, type Draft, accept, mismatch } from './acceptance.js'
 import type { Drafting, Envelope } from './drafting.js'
 import { hashOf } from './drafting.js'
-import type { Membership } from './lanes.js'
 import type { Body } from './message-content.js'
 import { tellReset } from './messages.js'
 import { Semaphore } from '../clients/semaphore.js'
@@ -36,7 +35,6 @@ export class BulkService {
     private readonly db: Database,
     private readonly drafting: Drafting,
     private readonly bus: Bus,
-    private readonly process: Membership,
   ) {}
 
   async send(user: User, request: BulkRequest, idempotencyKey?: string): Promise<BulkResult[]> {
@@ -80,8 +78,8 @@ export class BulkService {
     { item: { body, ...envelope }, idempotency }: Item,
   ): Promise<Draft | AppError> {
     try {
-      const { draft } = await this.drafting.draft(user, sender, envelope, body, PRIORITY)
-      return { ...draft, idempotency, process_id: this.process.id }
+      const { draft } = await this.drafting.draft(user, sender, envelope, body, { priority: PRIORITY, idempotency })
+      return draft
     } catch (err) {
       if (err instanceof AppError && err.status < 500) return err
       throw err
@@ -91,7 +89,7 @@ export class BulkService {
   /** One decision on the quota: when it does not reach for all of them, none is taken. */
   private async acceptTogether(user: User, drafts: Draft[]): Promise<(Accepted | Error)[]> {
     try {
-      return await accept(this.db, drafts, { bulk: true })
+      return await accept(this.db, drafts)
     } catch (err) {
       throw tellReset(err, user)
     }

@@ -3,7 +3,7 @@ import { EngineUnreachable } from '../clients/evolution.js'
 import type { ServerPool } from '../clients/server-pool.js'
 import * as contactChecks from '../db/contact-checks.js'
 import type { Database } from '../db/database.js'
-import type { PhoneNumber } from '../db/phone-numbers.js'
+import type { Sender } from '../db/phone-numbers.js'
 import type { User } from '../db/users.js'
 import { AppError, unavailable } from '../errors.js'
 import type { Drafting } from './drafting.js'
@@ -58,7 +58,7 @@ export class ContactService {
     }
   }
 
-  private async ask(phone: PhoneNumber, recipients: string[]): Promise<Map<string, boolean>> {
+  private async ask(phone: Sender, recipients: string[]): Promise<Map<string, boolean>> {
     const spent = await contactChecks.countSince(this.db, phone.id, 1)
     if (spent + recipients.length > this.options.checks_per_hour) throw tooMany(this.options.checks_per_hour)
     const answers = new Map<string, boolean>()
@@ -76,7 +76,7 @@ export class ContactService {
   }
 
   /** The engine's answer comes in an order of its own; each names the number as it was asked. */
-  private async askEngine(phone: PhoneNumber, recipients: string[]) {
+  private async askEngine(phone: Sender, recipients: string[]) {
     const { status, body } = await this.pool
       .withRoom(phone.server_instance, (client) => client.checkNumbers(engineNameOf(phone), recipients))
       .catch((err: unknown) => {

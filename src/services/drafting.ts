@@ -3,7 +3,7 @@ import type { Database } from '../db/database.js'
 import { GroupCommit } from '../db/group-commit.js'
 import * as messageRows from '../db/messages.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
-import type { PhoneNumber } from '../db/phone-numbers.js'
+import type { Sender } from '../db/phone-numbers.js'
 import type { User } from '../db/users.js'
 import { AppError, invalidRequest, notFound } from '../errors.js'
 import type { Draft } from './acceptance.js'
@@ -11,7 +11,7 @@ import { dayIn } from './days.js'
 import { fingerprintOf } from './fingerprint.js'
 import { engineNameOf } from './instances.js'
 import type { Route } from './lanes.js'
-import type { MediaService } from './media.js'
+import type { MediaService, MediaSource } from './media.js'
 import { type Body, prepare } from './message-content.js'
 import { type Recipient, RecipientInvalid, parseRecipient } from './recipients.js'
 import { refuseExpired } from './user-standing.js'
@@ -29,11 +29,18 @@ export interface Envelope {
 }
 
 export interface Drafted {
-  draft: Omit<Draft, 'process_id'>
+  draft: Draft
   route: Route
 }
 
+/** What is not the caller's to say in the body. */
+interface Handling {
+  priority?: number
+  idempotency?: Draft['idempotency']
+}
+
 const YEAR_MS = 366 * 86_400_000
+const MAX_RECIPIENTS = 10_000
 
 /** A number in one of these states comes back only when somebody links it again. */
 const NEEDS_LINK = new Set([
@@ -47,7 +54,8 @@ const NEEDS_LINK = new Set([
 
 /** Turns requests into drafts: everything that can be wrong is found here, before the quota is touched. */
 export class Drafting {
-  private readonly byTokens: GroupCommit<{ user_id: number; token: string }, PhoneNumber | undefined>
+  private readonly byTokens: GroupCommit<{ user_id: number; token: string }, Sender | undefined>
+  private readonly recipients = new Map<string | number, Recipient>()
   private turn = 0
 
   constructor(
@@ -59,27 +67,33 @@ export class Drafting {
   }
 
   /** The number that sends: by token, or the user's connected ones in turn. */
-  async senderOf(user: User, { token, from }: { token?: string; from?: 'auto' }): Promise<PhoneNumber> {
+  async senderOf(user: User, { token, from }: { token?: string; from?: 'auto' }): Promise<Sender> {
     refuseExpired(user)
     const phone = token === undefined ? await this.nextConnected(user, from) : await this.byToken(user, token)
     refuseUnlinked(phone)
     return phone
   }
 
-  async draft(user: User, phone: PhoneNumber, envelope: Envelope, body: Body, priority = 0): Promise<Drafted> {
+  async draft(
+    user: User,
+    phone: Sender,
+    envelope: Envelope,
+    body: Body,
+    { priority = 0, idempotency }: Handling = {},
+  ): Promise<Drafted> {
     const { recipient, kind } = this.recipientOf(envelope.number)
     const now = new Date()
     checkSendAt(envelope.send_at, now)
     const reply_to = await this.quoted(user, phone, envelope.quoted_message_id)
     const { type, content, bytes } = await this.prepare(body)
-    const extras = this.mentionsOf(envelope, kind)
+    const mentions = this.mentionsOf(envelope, kind)
     const draft = {
       user_id: user.id,
       phone_number_id: phone.id,
       generation: phone.engine_generation,
       type,
       recipient,
-      content: { ...content, ...extras },
+      content: mentions ? { ...content, ...mentions } : content,
       fingerprint: fingerprintOf(type, content),
       reply_to,
       priority,
@@ -89,13 +103,20 @@ export class Drafting {
       send_at: envelope.send_at ?? null,
       retry_of: envelope.retry_of ?? null,
       bytes,
+      idempotency,
     }
     return { draft, route: { engine_name: engineNameOf(phone), server_instance: phone.server_instance } }
   }
 
+  /** Reading a number takes longer than most of what follows, and the same people are written to again. */
   recipientOf(number: string | number): Recipient {
+    const known = this.recipients.get(number)
+    if (known) return known
     try {
-      return parseRecipient(number, this.options.default_country)
+      const recipient = parseRecipient(number, this.options.default_country)
+      if (this.recipients.size >= MAX_RECIPIENTS) this.recipients.clear()
+      this.recipients.set(number, recipient)
+      return recipient
     } catch (err) {
       throw asInvalid(err, 'number')
     }
@@ -110,7 +131,7 @@ export class Drafting {
   }
 
   private mentionsOf({ mentions, mention_all }: Envelope, kind: Recipient['kind']) {
-    if (mentions === undefined && !mention_all) return {}
+    if (mentions === undefined && !mention_all) return undefined
     if (kind !== 'group') throw invalidRequest('Only messages to groups can mention somebody.')
     return {
       ...(mentions ? { mentions: mentions.map((number) => this.recipientOf(number).recipient) } : {}),
@@ -119,7 +140,7 @@ export class Drafting {
   }
 
   /** The engine drops an unknown quote silently, so it is looked up here. */
-  private async quoted(user: User, phone: PhoneNumber, id: number | undefined): Promise<string | null> {
+  private async quoted(user: User, phone: Sender, id: number | undefined): Promise<string | null> {
     if (id === undefined) return null
     const message = await messageRows.findOwned(this.db, user.id, id)
     if (message?.phone_number_id !== phone.id) throw notFound('message to quote on this phone number')
@@ -127,13 +148,13 @@ export class Drafting {
     return message.whatsapp_id
   }
 
-  private async byToken(user: User, token: string): Promise<PhoneNumber> {
+  private async byToken(user: User, token: string): Promise<Sender> {
     const phone = await this.byTokens.add({ user_id: user.id, token })
     if (!phone) throw notFound('phone number')
     return phone
   }
 
-  private async nextConnected(user: User, from: 'auto' | undefined): Promise<PhoneNumber> {
+  private async nextConnected(user: User, from: 'auto' | undefined): Promise<Sender> {
     if (from !== 'auto') throw invalidRequest('Give the token of a phone number, or "from": "auto".')
     const connected = await phoneNumbers.listConnected(this.db, user.id)
     if (connected.length === 0) throw notConnected('None of your phone numbers is connected. Link one first.')
@@ -145,7 +166,7 @@ const notConnected = (message: string) => new AppError('phone_number_not_connect
 const SCAN = 'Scan its QR code: GET /api/phone-numbers/{id}/qr.'
 
 /** A number that only reconnects keeps its queue; one that waits for a scan would keep it for nothing. */
-function refuseUnlinked(phone: PhoneNumber) {
+function refuseUnlinked(phone: Sender) {
   if (phone.first_connected_at === null) throw notConnected(`This phone number was never connected. ${SCAN}`)
   const mustRelink =
     ['created', 'qr_ready'].includes(phone.status) ||
@@ -166,13 +187,14 @@ function asInvalid(err: unknown, path: string): unknown {
 /** The same for the same request: what an Idempotency-Key stands for. Files count by their bytes. */
 export function hashOf(route: string, input: object): Buffer {
   return createHash('sha256')
-    .update(`${route}\n${JSON.stringify(withDigests(input))}`)
+    .update(`${route}\n${JSON.stringify(input, withDigest)}`)
     .digest()
 }
 
-function withDigests(value: unknown): unknown {
-  if (Buffer.isBuffer(value)) return createHash('sha256').update(value).digest('hex')
-  if (Array.isArray(value)) return value.map(withDigests)
-  if (typeof value !== 'object' || value === null || value instanceof Date) return value
-  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, withDigests(member)]))
+type Upload = NonNullable<MediaSource['upload']>
+
+function withDigest(name: string, value: unknown): unknown {
+  if (name !== 'upload' || typeof value !== 'object') return value
+  const { bytes, ...file } = value as Upload
+  return { bytes: createHash('sha256').update(bytes).digest('hex'), ...file }
 }

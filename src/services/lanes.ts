@@ -56,7 +56,9 @@ export class Lanes {
     private readonly log: Logger,
   ) {
     const { gap_seconds } = options
-    this.accepting = new GroupCommit((drafts) => this.whileClaiming(() => accept(db, drafts)))
+    this.accepting = new GroupCommit((drafts) =>
+      this.whileClaiming(() => accept(db, drafts, { process_id: process.id })),
+    )
     this.settling = new GroupCommit((endings) =>
       this.whileClaiming(() =>
         settle(db, endings, { gap_seconds, process_id: !this.stopping && process.isAlive() ? process.id : null }),
@@ -70,14 +72,11 @@ export class Lanes {
   }
 
   /** Takes a message over durably and, when its lane is idle, starts sending it. */
-  async accept(draft: Omit<Draft, 'process_id'>, route: Route): Promise<Accepted> {
-    const process_id = this.process.id
-    const accepted = await this.accepting.add({ ...draft, process_id })
-    if (accepted.starts_at) {
-      const { bytes, ...content } = draft
-      const { id, starts_at } = accepted
-      this.start({ ...content, ...route, id, process_id, attempts: 1, engine_errors: 0, starts_at }, bytes)
-    } else this.bus.tell('lanes.due', {})
+  async accept(draft: Draft, route: Route): Promise<Accepted> {
+    const accepted = await this.accepting.add(draft)
+    const { id, claim } = accepted
+    if (claim) this.start(claimedOf(id, draft, claim, route), draft.bytes)
+    else this.bus.tell('lanes.due', {})
     return accepted
   }
 
@@ -207,7 +206,7 @@ export class Lanes {
   }
 
   private report(message: Claimed, outcome: Outcome, ms: number) {
-    const level = outcome.kind === 'sent' ? 'info' : 'warn'
+    const level = outcome.kind === 'sent' ? 'debug' : 'warn' // what went well is in the ledger, with its times
     // The engine's words may quote the message or its recipient, so only the class is logged.
     const reason = outcome.kind === 'wait' ? outcome.reason : outcome.kind === 'failed' ? outcome.code : undefined
     this.log[level](
@@ -265,6 +264,14 @@ export class Lanes {
       }
     }
   }
+}
+
+/** What the claim would answer if it were read back. */
+function claimedOf(id: number, draft: Draft, { process_id, starts_at }: queue.Claim, route: Route): Claimed {
+  const { user_id, phone_number_id, type, recipient, content, reply_to } = draft
+  const { engine_name, server_instance } = route
+  const message = { id, user_id, phone_number_id, type, recipient, content, reply_to }
+  return { ...message, process_id, starts_at, attempts: 1, engine_errors: 0, engine_name, server_instance }
 }
 
 /** ±25 %, so that a number does not write like a clock. */

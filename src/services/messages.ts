@@ -63,7 +63,7 @@ export class MessageService {
     // The commit finds a repeat by itself; before that only where it saves fetching a file again.
     const earlier = 'media' in request.body ? await this.findEarlier(user, idempotency) : undefined
     const drafted = earlier ?? (await this.draftOrFindEarlier(user, request, idempotency))
-    const accepted = 'draft' in drafted ? await this.accept(user, drafted, idempotency) : drafted
+    const accepted = 'draft' in drafted ? await this.accept(user, drafted) : drafted
     return this.answer(user, accepted, wait)
   }
 
@@ -130,18 +130,19 @@ export class MessageService {
       phone,
       { number: message.recipient.includes('@') ? message.recipient : `+${message.recipient}`, retry_of: id },
       { type: 'text', text: '' },
+      { idempotency },
     )
     const { type, content, reply_to, ttl_seconds } = message
     const { fingerprint } = message
     const again = { ...draft, type, content, reply_to, ttl_seconds, bytes, fingerprint }
-    return this.answer(user, await this.accept(user, { draft: again, route }, idempotency), wait)
+    return this.answer(user, await this.accept(user, { draft: again, route }), wait)
   }
 
   /** Whatever has changed since, a repeat is told what became of the first. */
   private async draftOrFindEarlier(user: User, request: SendRequest, idempotency?: Idempotency) {
     try {
       const phone = await this.drafting.senderOf(user, request)
-      return await this.drafting.draft(user, phone, request, request.body)
+      return await this.drafting.draft(user, phone, request, request.body, { idempotency })
     } catch (err) {
       const earlier = await this.findEarlier(user, idempotency)
       if (earlier) return earlier
@@ -158,9 +159,9 @@ export class MessageService {
     return { id: found.message_id, blocked: false }
   }
 
-  private async accept(user: User, { draft, route }: Drafted, idempotency?: Idempotency): Promise<Accepted> {
+  private async accept(user: User, { draft, route }: Drafted): Promise<Accepted> {
     try {
-      const accepted = await this.lanes.accept({ ...draft, idempotency }, route)
+      const accepted = await this.lanes.accept(draft, route)
       // What is left of another day would be told beside the time when today ends.
       const today = dayIn(user.time_zone, new Date())
       return draft.quota_day === today ? accepted : { ...accepted, remaining: undefined }
@@ -181,8 +182,8 @@ export class MessageService {
     }
   }
 
-  private async outcomeOf(user: User, { id, starts_at }: Accepted, waitSeconds: number): Promise<Message> {
-    let justBegun = starts_at !== undefined
+  private async outcomeOf(user: User, { id, claim }: Accepted, waitSeconds: number): Promise<Message> {
+    let justBegun = claim !== undefined
     const settled = await this.waitingRoom.until('message.changed', id, waitSeconds * 1000, async () => {
       // What this process has begun in this very moment need not be looked up to know that it is not over.
       if (justBegun) return void (justBegun = false)

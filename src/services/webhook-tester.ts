@@ -53,7 +53,10 @@ export class WebhookTester {
     const own = phoneId === null ? undefined : await phoneNumbers.findOwned(this.db, user.id, phoneId)
     const aboutUser = type === 'usage.threshold' || type === 'webhook.disabled'
     const subject = aboutUser ? { user_id: user.id } : (own ?? { ...SAMPLE_NUMBER, user_id: user.id })
-    const sample = JSON.parse(publicEvent(type, subject, sampleData(type), at).payload.join('0')) as Record<string, unknown>
+    const sample = JSON.parse(publicEvent(type, subject, sampleData(type), at).payload.join('0')) as Record<
+      string,
+      unknown
+    >
     return JSON.stringify({ ...sample, id, test: true })
   }
 }
