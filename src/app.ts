@@ -24,11 +24,11 @@ export function buildApp(ctx: Context): express.Express {
   const logged = requestLog(ctx.log, ctx.requestLog)
   app.use(requestId())
   // What is called most comes first: every layer before it costs each of its requests.
+  app.use('/internal', logged, internalRoutes(ctx))
   app.use(['/api/v1/admin', '/api/admin'], logged, securityHeaders(), adminRoutes(ctx), notThere)
   app.use(['/api/v1', '/api'], logged, securityHeaders(), apiRoutes(ctx), notThere)
   app.use(healthRoutes(ctx))
   app.use(logged)
-  app.use('/internal', internalRoutes(ctx))
   app.use('/', pageRoutes(ctx))
   app.use(securityHeaders())
   if (ctx.config.sandbox) app.use('/samples', express.static(SAMPLES, { index: false, redirect: false }))

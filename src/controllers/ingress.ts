@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { Request, Response } from 'express'
-import { unauthorized } from '../errors.js'
+import { invalidRequest, unauthorized } from '../errors.js'
 import { INGRESS_HEADER, ingressSecret } from '../services/instances.js'
 import type { IngressService } from '../services/ingress.js'
 
@@ -27,12 +27,16 @@ function isGenuine(given: string, expected: string): boolean {
 }
 
 /** Keeps the beginning and counts the rest, so that an oversize event leaves its trace without filling the memory. */
-async function readUpTo(req: Request, limit: number): Promise<{ body: Buffer; size: number }> {
+function readUpTo(req: Request, limit: number): Promise<{ body: Buffer; size: number }> {
   const chunks: Buffer[] = []
   let size = 0
-  for await (const chunk of req as AsyncIterable<Buffer>) {
-    if (size <= limit) chunks.push(chunk)
-    size += chunk.length
-  }
-  return { body: Buffer.concat(chunks), size }
+  return new Promise((resolve, reject) => {
+    req.on('data', (chunk: Buffer) => {
+      if (size <= limit) chunks.push(chunk)
+      size += chunk.length
+    })
+    req.on('end', () => resolve({ body: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks), size }))
+    req.on('error', reject)
+    req.on('close', () => req.complete || reject(invalidRequest('The body ended too early.')))
+  })
 }

@@ -66,3 +66,31 @@ export class GroupCommit<Row, Result> {
     }
   }
 }
+
+/**
+ * Several group commits side by side: while the database writes one batch, the next is being made. Rows that must not
+ * overtake each other, or that would wait for each other's locks, have the same key and stay in one line.
+ */
+export class CommitLines<Row, Result> {
+  private readonly lines: GroupCommit<Row, Result>[]
+
+  constructor(
+    private readonly keyOf: (row: Row) => number,
+    write: (rows: Row[]) => Promise<(Result | Error)[]>,
+    lines = 2,
+  ) {
+    this.lines = Array.from({ length: lines }, () => new GroupCommit(write))
+  }
+
+  add(row: Row): Promise<Result> {
+    return this.lines[this.keyOf(row) % this.lines.length]!.add(row)
+  }
+
+  get depth(): number {
+    return this.lines.reduce((sum, { depth }) => sum + depth, 0)
+  }
+
+  get age(): number {
+    return Math.max(...this.lines.map(({ age }) => age))
+  }
+}

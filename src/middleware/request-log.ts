@@ -25,7 +25,8 @@ export function requestLog(log: Logger, rows: RequestLog): RequestHandler {
         duration_ms: Math.round(performance.now() - started),
         request_id: req.id,
       }
-      log.info(entry, 'request')
+      // What the engines report by themselves is not worth a line each, as long as it is taken.
+      log[req.mount === '/internal' && res.statusCode < 400 ? 'debug' : 'info'](entry, 'request')
       if (entry.endpoint.startsWith('/api/')) rows.add({ ...entry, created_at: new Date() })
     })
     next()

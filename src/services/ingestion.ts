@@ -37,14 +37,21 @@ type Told = EngineEvent & { phone: Phone; generation: number; current: boolean }
  */
 export async function ingest(db: Database, bus: Bus, batch: EngineEvent[]): Promise<void[]> {
   const touched = await db.transaction(async (tx) => {
-    const told = await attribute(tx, await withoutRepeats(tx, batch))
+    const [fresh, owners] = await Promise.all([withoutRepeats(tx, batch), lockOwners(tx, batch)])
+    const told = attribute(fresh, owners)
     const moved = moveNumbers(told)
-    await numberStates.saveEngineStates(tx, [...moved.states.values()])
-    const stored = await storeMessages(tx, told)
+    const [stored] = await Promise.all([
+      storeMessages(tx, told),
+      numberStates.saveEngineStates(tx, [...moved.states.values()]),
+    ])
     const received = await applyReports(tx, told)
-    const news = [...moved.events, ...stored, ...received.map(statusEvent), ...told.flatMap(changeEvents)]
-    await moveLanes(tx, moved.lanes)
-    await events.record(tx, news)
+    await welcome(tx, stored)
+    const arrivals = stored.map(({ phone, message, id }) => arrivalEvent(phone, message, id))
+    const news = [...moved.events, ...arrivals, ...received.map(statusEvent), ...told.flatMap(changeEvents)]
+    // Lanes before statistics before feeds: the order in which settlements take them.
+    await tx.commitWith(
+      Promise.all([moveLanes(tx, moved.lanes), stats.add(tx, stored.map(trafficOf)), events.record(tx, news)]),
+    )
     return { numbers: [...moved.states.keys()], messages: received.map((message) => message.id) }
   })
   for (const id of touched.numbers) bus.tell('phone_number.changed', { id })
@@ -64,16 +71,18 @@ async function withoutRepeats(tx: Queryable, batch: EngineEvent[]): Promise<Engi
 /** `user_1_…_g3` is the third life of the instance `user_1_…`. */
 const ENGINE_NAME = /^(.+)_g(\d{1,9})$/
 
+async function lockOwners(tx: Queryable, batch: EngineEvent[]): Promise<Map<string, Phone>> {
+  const names = batch.flatMap((event) => namesOf(event.engine_name).map(({ instance }) => instance))
+  const rows = await phoneNumbers.lockByInstances(tx, [...new Set(names)])
+  return new Map(rows.map((row) => [row.instance_name, row]))
+}
+
 /** Finds whose events these are; those of deleted or unknown instances are dropped, as the engine goes on for a while. */
-async function attribute(tx: Queryable, batch: EngineEvent[]): Promise<Told[]> {
-  const named = batch.map((event) => ({ event, names: namesOf(event.engine_name) }))
-  const wanted = new Set(named.flatMap(({ names }) => names.map(({ instance }) => instance)))
-  const rows = await phoneNumbers.lockByInstances(tx, [...wanted])
-  const byInstance = new Map(rows.map((row) => [row.instance_name, row]))
-  return named.flatMap(({ event, names }) => {
-    const name = names.find(({ instance }) => byInstance.has(instance))
+function attribute(batch: EngineEvent[], owners: Map<string, Phone>): Told[] {
+  return batch.flatMap((event) => {
+    const name = namesOf(event.engine_name).find(({ instance }) => owners.has(instance))
     if (!name) return []
-    const phone = byInstance.get(name.instance)!
+    const phone = owners.get(name.instance)!
     const { generation } = name
     return [{ ...event, phone, generation, current: generation === phone.engine_generation }]
   })
@@ -112,7 +121,14 @@ function moveNumbers(told: Told[]) {
 /** The time of the last event is good to a few seconds: no row is rewritten for each message. */
 const isStale = (at: Date | null, now: Date) => at === null || now.getTime() - at.getTime() > 5_000
 
-async function storeMessages(tx: Queryable, told: Told[]): Promise<NewEvent[]> {
+interface Stored {
+  phone: Phone
+  message: EngineMessage
+  id: number
+}
+
+/** Answers those that are new. */
+async function storeMessages(tx: Queryable, told: Told[]): Promise<Stored[]> {
   const arrivals = told.flatMap(({ phone, fact }) =>
     fact.kind === 'message' ? [{ phone, message: fact.message }] : [],
   )
@@ -120,31 +136,28 @@ async function storeMessages(tx: Queryable, told: Told[]): Promise<NewEvent[]> {
     tx,
     arrivals.map(({ phone, message }) => rowOf(phone, message)),
   )
-  const fresh = arrivals.flatMap(({ phone, message }) => {
+  return arrivals.flatMap(({ phone, message }) => {
     const id = ids.get(`${phone.id} ${message.whatsapp_id}`)
     return id === undefined ? [] : [{ phone, message, id }]
   })
-  await welcome(tx, fresh)
-  await stats.add(
-    tx,
-    fresh.map(({ phone, message }) => ({
-      phone_number_id: phone.id,
-      date: dayIn(phone.time_zone, new Date()),
-      direction: message.from_me ? 'sent' : 'received',
-      media: hasMedia(message.type),
-    })),
-  )
-  return fresh.map(({ phone, message, id }) => arrivalEvent(phone, message, id))
 }
 
+const trafficOf = ({ phone, message }: Stored): stats.Traffic => ({
+  phone_number_id: phone.id,
+  date: dayIn(phone.time_zone, new Date()),
+  direction: message.from_me ? 'sent' : 'received',
+  media: hasMedia(message.type),
+})
+
 /** Whoever writes to us is no new contact any more; what waits for them may go out even in a restricted lane. */
-async function welcome(tx: Queryable, fresh: { phone: Phone; message: EngineMessage }[]): Promise<void> {
-  const contacts = fresh.filter(({ phone, message }) => !message.from_me && isRestricted(phone))
+async function welcome(tx: Queryable, stored: Stored[]): Promise<void> {
+  const contacts = stored.filter(({ phone, message }) => !message.from_me && isRestricted(phone))
+  if (contacts.length === 0) return
+  await lanes.makeDue(tx, [...new Set(contacts.map(({ phone }) => phone.id))])
   await queue.markKnown(
     tx,
     contacts.map(({ phone, message }) => ({ phone_number_id: phone.id, recipient: message.chat })),
   )
-  await lanes.makeDue(tx, [...new Set(contacts.map(({ phone }) => phone.id))])
 }
 
 function rowOf(phone: Phone, message: EngineMessage): reports.FromEngine {
@@ -220,6 +233,5 @@ function changeEvents({ phone, fact }: Told): NewEvent[] {
 
 async function moveLanes(tx: Queryable, moves: Map<number, Transition['lane']>) {
   const idsOf = (move: Transition['lane']) => [...moves].filter(([, lane]) => lane === move).map(([id]) => id)
-  await lanes.block(tx, idsOf('block'), 'number_disconnected')
-  await lanes.unblock(tx, idsOf('unblock'))
+  await Promise.all([lanes.block(tx, idsOf('block'), 'number_disconnected'), lanes.unblock(tx, idsOf('unblock'))])
 }
