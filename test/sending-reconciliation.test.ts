@@ -156,6 +156,42 @@ it('a message whose caller prefers a duplicate waits for the fourth look, and is
   expect([timesSent('628000000015', 'rather twice'), (await show(id)).status]).toEqual([2, 'unconfirmed'])
 })
 
+it('looks at an engine that does not answer count for nothing, whatever the caller prefers', async () => {
+  const { phone, queue, show, becomes, timesSent } = await newSender(app)
+  const id = await queue('628000000015', 'out of reach', { on_ambiguous: 'retry' })
+  await becomes(id, 'unconfirmed')
+  phone.controls.setTroubles({ refuse: '503' })
+  const looks = async () =>
+    (await app.db.query<{ looks: number }>('select looks from messages where id = $1', [id])).rows[0]!.looks
+  const before = await looks()
+  await lookHarder(app, 6)
+  phone.controls.clearTroubles()
+  expect(await looks()).toBeLessThanOrEqual(before + 1) // one may have been under way
+  await look(7 * 3_600)
+  expect([timesSent('628000000015', 'out of reach'), (await show(id)).status]).toEqual([1, 'unconfirmed'])
+})
+
+it('an engine that does not answer for a day is asked no more', async () => {
+  const { phone, queue, becomes } = await newSender(app)
+  const id = await queue('628000000015', 'never again')
+  await becomes(id, 'unconfirmed')
+  phone.controls.setTroubles({ refuse: '503' })
+  await lookHarder(app, 26)
+  phone.controls.clearTroubles()
+  const { rows } = await app.db.query('select reconcile_at from messages where id = $1', [id])
+  expect(rows).toEqual([{ reconcile_at: null }])
+})
+
+it('what went through a number that is deleted is soon looked for no more, and never sent again', async () => {
+  const { user, phone, queue, show, becomes } = await newSender(app)
+  const id = await queue('628000000015', 'farewell', { on_ambiguous: 'retry' })
+  await becomes(id, 'unconfirmed')
+  expect((await user.delete(`/api/phone-numbers/${phone.id}`)).status).toBe(200)
+  await lookHarder(app, 8)
+  const { rows } = await app.db.query('select reconcile_at from messages where id = $1', [id])
+  expect([rows, (await show(id)).status]).toEqual([[{ reconcile_at: null }], 'unconfirmed'])
+})
+
 it('an unconfirmed message can be sent again by hand, as a message of its own, once per key', async () => {
   const { user, queue, becomes, timesSent, used } = await newSender(app)
   const id = await queue('628000000015', 'by hand')
@@ -169,4 +205,14 @@ it('an unconfirmed message can be sent again by hand, as a message of its own, o
   const sent = await queue(QUIET, 'fine')
   await becomes(sent, 'sent')
   expect((await user.post(`/api/messages/${sent}/retry`)).status).toBe(409)
+})
+
+it('what stays unknown is emptied when it is old, as any other message', async () => {
+  const { queue, becomes } = await newSender(app)
+  const id = await queue('628000000015', 'of long ago')
+  await becomes(id, 'unconfirmed')
+  await app.db.query(`update messages set created_at = now() - interval '1 year' where id = $1`, [id])
+  await app.crew.pruner.runOnce()
+  const { rows } = await app.db.query('select content, fingerprint from messages where id = $1', [id])
+  expect(rows).toEqual([{ content: {}, fingerprint: null }])
 })

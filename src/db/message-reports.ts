@@ -101,29 +101,38 @@ export interface Unconfirmed {
   recipient: string
   generation: number
   starts_at: Date
+  /** Counts the present look. */
   looks: number
   on_ambiguous: 'keep' | 'retry'
   engine_name: string
   server_instance: string
+  /** The instance it went through has been taken off the engine, or will be. */
+  gone: boolean
 }
 
-/** Leases what is due for a minute and counts the look. */
+/** Leases what is due for a minute. */
 export async function claimUnconfirmed(db: Queryable, limit: number, now?: Date): Promise<Unconfirmed[]> {
   const { rows } = await db.query<Unconfirmed>(
     `update messages m
-        set reconcile_at = coalesce($2, now()) + interval '1 minute', looks = m.looks + 1
+        set reconcile_at = coalesce($2, now()) + interval '1 minute'
        from (select id from messages where status = 'unconfirmed' and reconcile_at <= coalesce($2, now())
               order by reconcile_at limit $1 for update skip locked) due, phone_numbers p
       where m.id = due.id and p.id = m.phone_number_id
-     returning m.id, m.phone_number_id, m.recipient, m.generation, m.starts_at, m.looks, m.on_ambiguous,
-               engine_name(p.instance_name, m.generation) as engine_name, p.server_instance`,
+     returning m.id, m.phone_number_id, m.recipient, m.generation, m.starts_at, m.looks + 1 as looks, m.on_ambiguous,
+               engine_name(p.instance_name, m.generation) as engine_name, p.server_instance,
+               p.deleted_at is not null or p.parked_at is not null or m.generation <> p.engine_generation as gone`,
     [limit, now ?? null],
   )
   return rows
 }
 
-export async function setNextLook(db: Queryable, id: number, at: Date | null): Promise<void> {
-  await db.query(`update messages set reconcile_at = $2 where id = $1 and status = 'unconfirmed'`, [id, at])
+/** Writes how many looks it has had, and when the next one is due; null: there is none. */
+export async function setNextLook(db: Queryable, id: number, looks: number, at: Date | null): Promise<void> {
+  await db.query(`update messages set looks = $2, reconcile_at = $3 where id = $1 and status = 'unconfirmed'`, [
+    id,
+    looks,
+    at,
+  ])
 }
 
 /**

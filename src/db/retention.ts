@@ -1,6 +1,7 @@
 import type { Queryable } from './database.js'
 
-const FINAL = `('sent', 'delivered', 'read', 'failed', 'expired', 'canceled', 'received')`
+/** Nothing more happens to these within a day; also `unconfirmed`, which is looked for no longer than that. */
+const FINAL = `('sent', 'delivered', 'read', 'failed', 'unconfirmed', 'expired', 'canceled', 'received')`
 
 /**
  * Empties what old messages say, a stretch of ids at a time. Answers how far it came; short of a full stretch it has

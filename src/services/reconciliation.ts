@@ -20,6 +20,12 @@ const LOOKS_AFTER = [10, 30, 75, 180, 600]
 const SOURCE = 'web'
 /** From this look on, a caller who prefers a duplicate to a loss gets its message sent again. */
 const RETRY_AT_LOOK = 4
+/** An engine that could not be asked is asked again so soon … */
+const ASK_AGAIN_MS = 30_000
+/** … until the send is so old. */
+const GIVE_UP_MS = 86_400_000
+
+type Asked = 'answered' | 'silent' | 'failed'
 
 /** Finds out what became of sends whose answer was lost: in what the engine reported, then in what it has stored. */
 export class Reconciliation {
@@ -30,39 +36,69 @@ export class Reconciliation {
     private readonly log: Logger,
   ) {}
 
-  /** Looks for what is due; answers how many were looked for. */
+  /** Looks for what is due, in all engines at the same time; answers how many were looked for. */
   async runDue(now?: Date): Promise<number> {
     const due = await reports.claimUnconfirmed(this.db, 20, now)
-    for (const message of due) await this.look(message, now ?? new Date())
+    const servers = [...new Set(due.map((message) => message.server_instance))]
+    await Promise.all(
+      servers.map((server) =>
+        this.lookInto(
+          due.filter((message) => message.server_instance === server),
+          now ?? new Date(),
+        ),
+      ),
+    )
     return due.length
   }
 
-  private async look(message: reports.Unconfirmed, now: Date): Promise<void> {
-    if (await this.explain(message.phone_number_id, message.id)) return
+  /** One after the other; a server that is silent once is not waited for again in this round. */
+  private async lookInto(due: reports.Unconfirmed[], now: Date): Promise<void> {
+    let silent = false
+    for (const message of due) {
+      if (await this.explain(message.phone_number_id, message.id)) continue
+      const asked: Asked = silent ? 'silent' : await this.ask(message)
+      silent = asked === 'silent'
+      if (asked === 'answered' && (await this.explain(message.phone_number_id, message.id))) continue
+      // An engine that cannot be asked has not said no: the same look is made again. A lost instance never answers.
+      if (asked === 'answered' || message.gone) await this.goOn(message, now)
+      else await this.lookAgain(message, now)
+    }
+  }
+
+  private async ask(message: reports.Unconfirmed): Promise<Asked> {
     try {
       await this.rememberStored(message, await this.findInEngine(message))
-      if (await this.explain(message.phone_number_id, message.id)) return
+      return 'answered'
     } catch (err) {
-      if (!(err instanceof EngineUnreachable))
-        this.log.warn({ err, message_id: message.id }, 'a look into the engine failed')
-      // An engine that cannot be asked has not said no: the same look is made again.
-      return reports.setNextLook(this.db, message.id, new Date(now.getTime() + 30_000))
+      if (err instanceof EngineUnreachable) return 'silent'
+      this.log.warn({ err, message_id: message.id }, 'a look into the engine failed')
+      return 'failed'
     }
-    await this.goOn(message, now)
+  }
+
+  private lookAgain({ id, looks, starts_at }: reports.Unconfirmed, now: Date): Promise<void> {
+    const tooOld = now.getTime() - starts_at.getTime() > GIVE_UP_MS
+    return reports.setNextLook(this.db, id, looks - 1, tooOld ? null : new Date(now.getTime() + ASK_AGAIN_MS))
   }
 
   /** No hit is no proof that it was not sent, so only the caller's own wish resends. */
   private async goOn(message: reports.Unconfirmed, now: Date): Promise<void> {
-    if (message.on_ambiguous === 'retry' && message.looks >= RETRY_AT_LOOK) {
-      await this.db.transaction(async (tx) => {
-        await lanes.lock(tx, [message.phone_number_id])
-        if (await reports.requeue(tx, message.id)) await lanes.makeDue(tx, [message.phone_number_id])
-      })
-      this.bus.tell('lanes.due', {})
-      return
-    }
-    const pause = LOOKS_AFTER[message.looks - 1]
-    await reports.setNextLook(this.db, message.id, pause === undefined ? null : new Date(now.getTime() + pause * 1000))
+    const { id, looks } = message
+    if (message.on_ambiguous === 'retry' && looks >= RETRY_AT_LOOK && (await this.sendAgain(message))) return
+    const pause = LOOKS_AFTER[looks - 1]
+    await reports.setNextLook(this.db, id, looks, pause === undefined ? null : new Date(now.getTime() + pause * 1000))
+  }
+
+  /** False where the number is deleted: in its lane the message would wait for ever. */
+  private async sendAgain({ id, phone_number_id }: reports.Unconfirmed): Promise<boolean> {
+    const open = await this.db.transaction(async (tx) => {
+      const [lane] = await lanes.lock(tx, [phone_number_id])
+      if (!lane || lane.closed) return false
+      if (await reports.requeue(tx, id)) await lanes.makeDue(tx, [phone_number_id])
+      return true
+    })
+    if (open) this.bus.tell('lanes.due', {})
+    return open
   }
 
   private async explain(phoneNumberId: number, messageId: number): Promise<boolean> {
