@@ -1,6 +1,7 @@
 import { judgeAnswer, judgeSilence } from '../src/services/outcomes.js'
 import { EngineUnreachable } from '../src/clients/evolution.js'
 import type { SendSituation } from '../src/sandbox/engine/behaviours.js'
+import { exchanges } from './support/recordings.js'
 import { QUIET, newSender } from './support/sending.js'
 import { expectRefusal } from './support/refusal.js'
 import { type TestApp, eventually, startTestApp } from './support/test-app.js'
@@ -72,6 +73,28 @@ describe('an answer of the engine', () => {
     ['a redirect', { status: 302, body: '' }, { kind: 'ambiguous' }],
   ])('%s', (_what, answer, outcome) => {
     expect(judgeAnswer(answer, { group: false })).toMatchObject(outcome)
+  })
+
+  /** What the engine may have said after the write, or to another kind of instance. */
+  const UNCLEAR = [
+    'save-instances-4-send-on-server-1',
+    'send-text-empty-text',
+    'send-text-graph-error',
+    'send-text-malformed-json',
+    'wa-send-text-database-insert-fails',
+  ]
+
+  it('as recorded from a real one is clear, but for these', () => {
+    const judged = [...exchanges.values()].flatMap(({ name, request, response: { status, body } }) => {
+      if (!request.path.startsWith('/message/') || status === null) return []
+      const { number } = (request.body ?? {}) as { number?: unknown }
+      const group = typeof number === 'string' && number.endsWith('@g.us')
+      return [{ name, status, kind: judgeAnswer({ status, body }, { group }).kind }]
+    })
+    expect(judged.length).toBeGreaterThan(100)
+    expect(judged.filter(({ kind }) => kind === 'ambiguous').map(({ name }) => name)).toEqual(UNCLEAR)
+    for (const { name, status, kind } of judged.filter(({ name }) => !UNCLEAR.includes(name)))
+      expect([name, kind === 'sent']).toEqual([name, status === 201])
   })
 
   it('[object Object] is final for a group and unclear for a person', () => {

@@ -1,5 +1,5 @@
 import axios, { type AxiosInstance } from 'axios'
-import { Pool } from 'undici'
+import { Pool, buildConnector } from 'undici'
 import { Breaker } from './breaker.js'
 
 /** An HTTP answer of the engine, whatever its status. */
@@ -56,6 +56,18 @@ export const WEBHOOK_EVENTS = [
 const NEVER_WRITTEN =
   /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EHOSTDOWN|UND_ERR_CONNECT_TIMEOUT|ERR_INVALID_URL)$/
 
+/** Errors of connections that never came about, whatever their code: a certificate that has expired has many. */
+const unconnected = new WeakSet<object>()
+
+function connector(timeout: number): buildConnector.connector {
+  const connect = buildConnector({ timeout })
+  return (options, callback) =>
+    connect(options, (...result) => {
+      if (result[0]) unconnected.add(result[0])
+      callback(...result)
+    })
+}
+
 /**
  * One Evolution server. Control calls go through axios; sends, the hot path, through undici (docs/adr/0005).
  * Answers are returned whatever their status; only a missing answer throws, as EngineUnreachable.
@@ -81,7 +93,7 @@ export class EvolutionClient {
     })
     this.sends = new Pool(url, {
       connections: 64,
-      connectTimeout: 5_000,
+      connect: connector(5_000),
       // Evolution closes an idle connection after 5 s; a request written into that moment would be ambiguous.
       keepAliveTimeout: 3_000,
       keepAliveMaxTimeout: 3_000,
@@ -281,7 +293,7 @@ function parse(text: string): unknown {
 }
 
 function unreachable(err: unknown): EngineUnreachable {
-  const given = typeof err === 'object' && err !== null && 'code' in err ? err.code : undefined
-  const code = typeof given === 'string' ? given : 'UNKNOWN'
-  return new EngineUnreachable(code, !NEVER_WRITTEN.test(code))
+  const thrown = typeof err === 'object' && err !== null ? err : {}
+  const code = 'code' in thrown && typeof thrown.code === 'string' ? thrown.code : 'UNKNOWN'
+  return new EngineUnreachable(code, !unconnected.has(thrown) && !NEVER_WRITTEN.test(code))
 }

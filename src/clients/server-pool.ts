@@ -43,8 +43,8 @@ export class ServerPool {
 
   /** Runs a send when the server has room for one more. */
   withRoom<T>(name: string, work: (client: EvolutionClient) => Promise<T>): Promise<T> {
-    const member = this.member(name)
-    return member.sends.run(() => work(member.client))
+    // While it waited its turn the server may have got a new address, and with it another client.
+    return this.member(name).sends.run(() => work(this.client(name)))
   }
 
   breaker(name: string): Breaker {

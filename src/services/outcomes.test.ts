@@ -24,6 +24,11 @@ it.each<[string, ReturnType<typeof error>, object]>([
     error(400, ["TypeError: Cannot read properties of undefined (reading 'id')"]),
     { kind: 'wait', reason: 'number_disconnected' },
   ],
+  [
+    'an instance that is not loaded (yet)',
+    error(500, "Cannot read properties of undefined (reading 'textMessage')"),
+    { kind: 'wait', reason: 'number_disconnected' },
+  ],
   ['1006', error(400, ['1006']), { kind: 'wait', reason: 'engine_error' }],
   ['no sessions', error(400, ['SessionError: No sessions']), { kind: 'wait', reason: 'engine_error' }],
   ['any 500 of its own', error(500, 'Internal Server Error'), { kind: 'wait', reason: 'engine_error' }],
@@ -51,10 +56,33 @@ it.each<[string, ReturnType<typeof error>, object]>([
   ['a violated schema', error(400, [['requires property "number"']]), { kind: 'failed', code: 'invalid_request' }],
   ['no text', error(400, ['Text is required']), { kind: 'failed', code: 'invalid_request' }],
   ['unusable media', error(400, ['Owned media must be a url or base64']), { kind: 'failed', code: 'media_rejected' }],
+  [
+    'no sound',
+    error(400, ['Owned media must be a url, base64, or valid file with buffer']),
+    { kind: 'failed', code: 'media_rejected' },
+  ],
+  [
+    'a reaction of many emoji',
+    error(400, ['Reaction must be a single emoji or empty string']),
+    { kind: 'failed', code: 'invalid_request' },
+  ],
+  ['a body too large', error(413, ['request entity too large']), { kind: 'failed', code: 'media_rejected' }],
+  [
+    'a body too large for a proxy',
+    { status: 413, body: '<html><title>413 Request Entity Too Large</title></html>' as never },
+    { kind: 'failed', code: 'media_rejected' },
+  ],
   ['Timed Out', error(400, ['Error: Timed Out']), { kind: 'ambiguous' }],
   [
     'a database error after the write',
     error(400, ['PrismaClientKnownRequestError: The table `public.Message` does not exist. Connection Closed']),
+    { kind: 'ambiguous' },
+  ],
+  [
+    'a database error that quotes the words of a message',
+    error(400, [
+      "PrismaClientKnownRequestError: { caption: 'Owned media must be a url or base64; filename is required' }",
+    ]),
     { kind: 'ambiguous' },
   ],
   ['a text never seen', error(400, ['Something new']), { kind: 'ambiguous' }],

@@ -19,8 +19,12 @@ export type FailureCode = 'recipient_not_on_whatsapp' | 'media_rejected' | 'inva
 // Whole texts: a database error after the write may quote any words.
 const NOT_CONNECTED = /^(Error: )?Connection Closed$|^(TypeError: )?Cannot read [^;]*\(reading '(id|onWhatsApp)'\)$/
 const SAFE_400 = /^(Error: )?1006$|^(Error: )?(SessionError: )?No sessions$/
-const BUSINESS_400 = /^(Text is required|number is required|Invalid integration|token is required)$/
-const MEDIA_400 = /Owned media must be a url or base64|filename.*required/i
+/** What a server says that does not have the instance: another one has it, or it has just started. */
+const NOT_LOADED = /^Cannot read properties of undefined \(reading '(\w+Message|audioWhatsapp|mediaSticker)'\)$/
+const BUSINESS_400 =
+  /^(Text is required|number is required|Invalid integration|token is required|Reaction must be a single emoji or empty string)$/
+const MEDIA_400 =
+  /^(Owned media must be a url(, base64, or valid file with buffer| or base64)|For base64 the file name must be informed\.)$/
 
 export function judgeAnswer(answer: EngineAnswer, to: { group: boolean }): Outcome {
   const { status, body } = answer
@@ -28,11 +32,15 @@ export function judgeAnswer(answer: EngineAnswer, to: { group: boolean }): Outco
   const text = flatten(body)
   if (status === 401 || status === 403 || status === 429 || member(body, 'code') === 'LICENSE_REQUIRED')
     return { kind: 'wait', reason: 'server_refused', text }
+  // Whoever says it, engine or proxy: it has not taken the request in.
+  if (status === 413)
+    return { kind: 'failed', code: 'media_rejected', message: 'The engine does not take a file of this size.' }
   if (!isEvolutionShaped(body, status)) return { kind: 'ambiguous', text: `${status} ${text}`.slice(0, 200) }
   if (status === 404) return { kind: 'wait', reason: 'number_disconnected', text }
   // Evolution turns whatever fails in or after the write into a 400, so its own 500 came before it.
   if (status === 500) {
-    return { kind: 'wait', reason: NOT_CONNECTED.test(text) ? 'number_disconnected' : 'engine_error', text }
+    const away = NOT_CONNECTED.test(text) || NOT_LOADED.test(text)
+    return { kind: 'wait', reason: away ? 'number_disconnected' : 'engine_error', text }
   }
   if (status === 400) return judgeRefusal(body, text, to)
   return { kind: 'ambiguous', text }
