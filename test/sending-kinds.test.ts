@@ -281,4 +281,31 @@ describe('who is on WhatsApp', () => {
     const answers = await Promise.all([1, 2].map(() => check([628000000001])))
     expect(answers.map(({ status }) => status)).toEqual([200, 200])
   })
+
+  it('is limited to the number when many calls come at once, on two replicas', async () => {
+    const { user, phone } = await newSender(app)
+    const replica = await app.startReplica()
+    const callers = [user, app.as(user, replica)]
+    const ten = (call: number) => Array.from({ length: 10 }, (_, n) => 6281400000000 + call * 10 + n)
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, (_, call) =>
+        callers[call % 2]!.post('/api/contacts/check', { token: phone.token, numbers: ten(call) }),
+      ),
+    )
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 200, ...Array<number>(6).fill(429)])
+  })
+
+  it('counts what the engine did not answer, and not what it was never asked', async () => {
+    const { user, phone } = await newSender(app)
+    const ask = (from: number, length: number) =>
+      user.post('/api/contacts/check', {
+        token: phone.token,
+        numbers: Array.from({ length }, (_, n) => from + n),
+      })
+    phone.controls.setTroubles({ refuse: '503' })
+    expectRefusal(await ask(6281500000000, 20), 503, 'unavailable')
+    phone.controls.clearTroubles()
+    expect((await ask(6281500000000, 15)).status).toBe(200)
+    expectRefusal(await ask(6281500000100, 1), 429, 'rate_limited')
+  })
 })

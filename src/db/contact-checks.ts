@@ -26,13 +26,3 @@ export async function save(db: Queryable, check: Check): Promise<void> {
     [check.recipient, check.on_whatsapp, check.whatsapp_id, check.phone_number_id],
   )
 }
-
-/** How many checks a number has made in the last hours. */
-export async function countSince(db: Queryable, phoneNumberId: number, hours: number): Promise<number> {
-  const { rows } = await db.query<{ count: number }>(
-    `select count(*) as count from contact_checks
-      where phone_number_id = $1 and checked_at > now() - make_interval(hours => $2)`,
-    [phoneNumberId, hours],
-  )
-  return rows[0]!.count
-}

@@ -2,10 +2,12 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { EngineUnreachable } from '../clients/evolution.js'
 import type { ServerPool } from '../clients/server-pool.js'
 import * as contactChecks from '../db/contact-checks.js'
+import * as contactLookups from '../db/contact-lookups.js'
 import type { Database } from '../db/database.js'
+import * as phoneNumbers from '../db/phone-numbers.js'
 import type { Sender } from '../db/phone-numbers.js'
 import type { User } from '../db/users.js'
-import { AppError, unavailable } from '../errors.js'
+import { AppError, notFound, unavailable } from '../errors.js'
 import type { Drafting } from './drafting.js'
 import { engineNameOf } from './instances.js'
 
@@ -59,20 +61,35 @@ export class ContactService {
   }
 
   private async ask(phone: Sender, recipients: string[]): Promise<Map<string, boolean>> {
-    const spent = await contactChecks.countSince(this.db, phone.id, 1)
-    if (spent + recipients.length > this.options.checks_per_hour) throw tooMany(this.options.checks_per_hour)
+    const lookup = await this.take(phone, recipients.length)
     const answers = new Map<string, boolean>()
-    for (let i = 0; i < recipients.length; i += CHUNK) {
-      if (i > 0) await pause(CHUNK_PAUSE_MS)
-      for (const { recipient, on_whatsapp, whatsapp_id } of await this.askEngine(
-        phone,
-        recipients.slice(i, i + CHUNK),
-      )) {
-        await contactChecks.save(this.db, { recipient, on_whatsapp, whatsapp_id, phone_number_id: phone.id })
-        answers.set(recipient, on_whatsapp)
+    let asked = 0
+    try {
+      for (; asked < recipients.length; asked += CHUNK) {
+        if (asked > 0) await pause(CHUNK_PAUSE_MS)
+        const chunk = recipients.slice(asked, asked + CHUNK)
+        for (const { recipient, on_whatsapp, whatsapp_id } of await this.askEngine(phone, chunk)) {
+          await contactChecks.save(this.db, { recipient, on_whatsapp, whatsapp_id, phone_number_id: phone.id })
+          answers.set(recipient, on_whatsapp)
+        }
       }
+    } catch (err) {
+      // WhatsApp may have been asked for those of the chunk that failed.
+      await contactLookups.giveBack(this.db, lookup, recipients.length - asked - CHUNK)
+      throw err
     }
     return answers
+  }
+
+  /** Under the lock of the number: two at once cannot take the same rest. */
+  private take(phone: Sender, contacts: number): Promise<number> {
+    const { checks_per_hour } = this.options
+    return this.db.transaction(async (tx) => {
+      if (!(await phoneNumbers.lock(tx, phone.id))) throw notFound('phone number')
+      const lookup = await contactLookups.take(tx, phone.id, contacts, checks_per_hour)
+      if (lookup === undefined) throw tooMany(checks_per_hour)
+      return lookup
+    })
   }
 
   /** The engine's answer comes in an order of its own; each names the number as it was asked. */
