@@ -112,6 +112,8 @@ describe('what reaches the engine', () => {
 describe('is refused before it costs anything:', () => {
   it.each<[string, string, object, number, string]>([
     ['a latitude beyond the pole', 'send-location', { latitude: 91, longitude: 0, name: 'x' }, 400, 'invalid_request'],
+    ['a latitude that is null', 'send-location', { latitude: null, longitude: 1, name: 'x' }, 400, 'invalid_request'],
+    ['a longitude that is empty', 'send-location', { latitude: 1, longitude: '', name: 'x' }, 400, 'invalid_request'],
     ['a place without a name', 'send-location', { latitude: 1, longitude: 1 }, 400, 'invalid_request'],
     ['no contacts', 'send-contact', { contacts: [] }, 400, 'invalid_request'],
     [
@@ -126,7 +128,14 @@ describe('is refused before it costs anything:', () => {
     [
       'a poll that lets choose more than there is',
       'send-poll',
-      { name: 'x', values: ['a', 'b'], selectable_count: 11 },
+      { name: 'x', values: ['a', 'b'], selectable_count: 3 },
+      400,
+      'invalid_request',
+    ],
+    [
+      'a poll that does not say how many',
+      'send-poll',
+      { name: 'x', values: ['a', 'b'], selectable_count: null },
       400,
       'invalid_request',
     ],
@@ -135,6 +144,7 @@ describe('is refused before it costs anything:', () => {
     ['a text that is too long', 'send-text', { text: 'x'.repeat(65_537) }, 400, 'invalid_request'],
     ['a number that is none', 'send-text', { number: '12', text: 'x' }, 400, 'invalid_request'],
     ['a broadcast', 'send-text', { number: 'status@broadcast', text: 'x' }, 400, 'invalid_request'],
+    ['a quote that is true', 'send-text', { text: 'x', quoted_message_id: true }, 400, 'invalid_request'],
     ['an unknown quote', 'send-text', { text: 'x', quoted_message_id: 999_999 }, 404, 'not_found'],
     ['an unknown token', 'send-text', { token: 'wst_nobody', text: 'x' }, 404, 'not_found'],
     [
@@ -186,11 +196,27 @@ describe('is refused before it costs anything:', () => {
         400,
         'invalid_request',
       )
+    expectRefusal(
+      await user.post('/api/messages/send-reaction', { message_id: true, reaction: '👍' }),
+      400,
+      'invalid_request',
+    )
     const other = await app.connectedNumber(user)
     const quote = { token: other.token, number: QUIET, text: 'x', quoted_message_id: sent }
     expectRefusal(await user.post('/api/messages/send-text', quote), 404, 'not_found')
     expect(phone.id).not.toBe(other.id)
   })
+})
+
+it('a heart without the mark that makes an emoji of it gets it', async () => {
+  const sent = (await sender.text(QUIET, 'lovely')).body.message.id as number
+  const answer = await sender.user.post('/api/messages/send-reaction', { message_id: sent, reaction: '\u2764' })
+  expect([answer.status, answer.body.message.content.reaction]).toEqual([200, '\u2764\ufe0f'])
+})
+
+it('a text that is too long is told so', async () => {
+  const refused = await sender.text(QUIET, 'x'.repeat(65_537))
+  expect(refused.body.error.message).toBe('The request is not valid. text: may have 65,536 characters at most.')
 })
 
 describe('an incoming file', () => {

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { Envelope } from '../services/drafting.js'
 import type { Body } from '../services/message-content.js'
 import type { MediaSource } from '../services/media.js'
-import { parseField } from './parse.js'
+import { numeric, parseField } from './parse.js'
 
 /** WhatsApp's own limit for a text. */
 const MAX_TEXT = 65_536
@@ -11,11 +11,12 @@ const MAX_TEXT = 65_536
 const fromText = <Schema extends z.ZodType>(schema: Schema) =>
   z.preprocess((value) => (typeof value === 'string' ? parseList(value) : value), schema)
 
+const Whole = (min: number, max = Infinity) => numeric(z.number().int().min(min).max(max))
 const Number = z.union([z.string().trim().min(1).max(100), z.number()], 'must be a phone number, like 628123456789')
 const Flag = z.union([z.boolean(), z.stringbool()])
 const Text = z
   .string('must be a text')
-  .max(MAX_TEXT)
+  .max(MAX_TEXT, 'may have 65,536 characters at most')
   .refine((text) => text.trim() !== '', 'must not be empty')
 const Url = z.string().trim().max(2048).optional()
 const Base64 = z.string().min(1).optional()
@@ -26,10 +27,10 @@ const Sender = { token: z.string().min(1).max(200).optional(), from: z.literal('
 
 const envelope = {
   number: Number,
-  ttl_seconds: z.coerce.number().int().min(10).max(604_800).optional(),
+  ttl_seconds: Whole(10, 604_800).optional(),
   on_ambiguous: z.enum(['keep', 'retry'], 'must be keep or retry').optional(),
   send_at: SendAt.optional(),
-  quoted_message_id: z.coerce.number().int().positive().optional(),
+  quoted_message_id: Whole(1).optional(),
   mentions: fromText(z.array(Number).max(1_000)).optional(),
   mention_all: Flag.optional(),
 }
@@ -55,8 +56,8 @@ const kinds = {
   },
   sticker: { mediaUrl: Url, base64: Base64 },
   location: {
-    latitude: z.coerce.number().min(-90).max(90),
-    longitude: z.coerce.number().min(-180).max(180),
+    latitude: numeric(z.number().min(-90).max(90)),
+    longitude: numeric(z.number().min(-180).max(180)),
     name: z.string().trim().min(1).max(200),
     address: z.string().trim().min(1).max(500).optional(),
   },
@@ -70,7 +71,7 @@ const kinds = {
         .max(10)
         .refine((values) => new Set(values).size === values.length, 'must be different from each other'),
     ),
-    selectable_count: z.coerce.number().int().min(0).max(10).default(1),
+    selectable_count: Whole(0, 10).default(1),
   },
 }
 

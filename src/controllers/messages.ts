@@ -6,7 +6,7 @@ import { failureOf, viewOf } from '../services/message-view.js'
 import type { MessageService, Sent } from '../services/messages.js'
 import type { Reactions } from '../services/reactions.js'
 import { type Kind, SendAt, requestOf, sendSchema } from './message-schemas.js'
-import { Id, IdempotencyKey, Page, nextCursor, parse } from './parse.js'
+import { Id, IdempotencyKey, Page, nextCursor, numeric, parse } from './parse.js'
 
 /** Seconds a caller waits for the outcome before it gets 202. */
 const Wait = z.object({ wait: z.coerce.number().min(0).max(60).default(15) })
@@ -36,7 +36,7 @@ const ListQuery = Page.extend({
 })
 
 const ReactionBody = z.object({
-  message_id: z.coerce.number().int().positive(),
+  message_id: numeric(z.number().int().positive()),
   reaction: z.string('must be one emoji, or "" to take it back').max(20),
 })
 

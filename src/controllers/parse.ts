@@ -36,6 +36,10 @@ function wordsOf(message: string): string {
 
 const sentence = ({ path, message }: { path: string; message: string }) => `${path || 'body'}: ${message}.`
 
+/** A number, or one as text, as forms have it. Unlike a coercion it does not take `null`, `""` and `true` for 0 and 1. */
+export const numeric = (schema: z.ZodNumber) =>
+  z.preprocess((value) => (typeof value === 'string' && value.trim() !== '' ? Number(value) : value), schema)
+
 export const Id = z.object({ id: z.coerce.number('must be a number').int().positive().max(Number.MAX_SAFE_INTEGER) })
 
 /** `limit` and an opaque `cursor`; the controller gets the id to begin before. */

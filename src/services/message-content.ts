@@ -47,13 +47,18 @@ export async function prepare(body: Body, media: MediaService, defaultCountry: s
     case 'contact':
       return { type: 'contact', content: { contacts: body.contacts.map((card) => cardOf(card, defaultCountry)) } }
     case 'poll':
-    case 'reaction': {
-      const { type, ...content } = body
-      return { type, content }
-    }
+      if (body.selectable_count > body.values.length)
+        throw invalidRequest('selectable_count may be as many as there are values.', [{ path: 'selectable_count' }])
+      return plain(body)
+    case 'reaction':
+      return plain(body)
     default:
       return prepareFile(body, media)
   }
+}
+
+function plain({ type, ...content }: { type: string }): Prepared {
+  return { type, content }
 }
 
 async function prepareFile(body: Extract<Body, { media: MediaSource }>, media: MediaService): Promise<Prepared> {

@@ -14,9 +14,8 @@ export class Reactions {
     private readonly messages: MessageService,
   ) {}
 
-  async send(user: User, messageId: number, reaction: string, options: SendOptions): Promise<Sent> {
-    if (reaction !== '' && !EMOJI.test(reaction))
-      throw invalidRequest('reaction must be one emoji, or "" to take it back.', [{ path: 'reaction' }])
+  async send(user: User, messageId: number, emoji: string, options: SendOptions): Promise<Sent> {
+    const reaction = qualified(emoji)
     const target = await this.messages.get(user, messageId)
     if (target.whatsapp_id === null) throw new AppError('conflict', 'The message to react to has not been sent yet.')
     const phone = await phoneNumbers.findOwned(this.db, user.id, target.phone_number_id)
@@ -30,4 +29,12 @@ export class Reactions {
     }
     return this.messages.send(user, { token: phone.token, number, body }, options)
   }
+}
+
+/** Many write the heart without the mark that makes an emoji of it: it is added. */
+function qualified(reaction: string): string {
+  const found = [reaction, `${reaction}\ufe0f`].find((one) => one === '' || EMOJI.test(one))
+  if (found === undefined)
+    throw invalidRequest('reaction must be one emoji, or "" to take it back.', [{ path: 'reaction' }])
+  return found
 }
