@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { expectRefusal } from './support/refusal.js'
 import { QUIET, newSender } from './support/sending.js'
 import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
@@ -114,6 +117,27 @@ describe('a bulk', () => {
     await eventually(() => Promise.resolve(sentTexts().length === 3))
     expect(sentTexts()).toEqual(['one', 'Monas', 'two'])
     expect(await used()).toBe(3)
+  })
+
+  it('fetches a file that many share once, and takes no more than fits into the memory', async () => {
+    const { user, phone, used } = await newSender(app)
+    let fetched = 0
+    const server = createServer((_req, res) => {
+      fetched++
+      res.end(Buffer.alloc(4 * 1024 * 1024, 1))
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const mediaUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/price-list.bin`
+    await user.post(`/api/phone-numbers/${phone.id}/queue/pause`)
+    const items = Array.from({ length: 20 }, () => ({ number: QUIET, type: 'document', mediaUrl }))
+    const { body } = await bulk(user, phone.token, items)
+    server.close()
+    expect([fetched, body.accepted, body.rejected, await used()]).toEqual([1, 16, 4, 16])
+    const { results } = body as { results: { message_id?: number; error?: { code: string } }[] }
+    expect(results.at(-1)!.error!.code).toBe('payload_too_large')
+    const last = await user.get(`/api/messages/${results[15]!.message_id}/media`).responseType('blob')
+    expect((last.body as Buffer).length).toBe(4 * 1024 * 1024)
+    expect((await user.delete(`/api/phone-numbers/${phone.id}/queue`)).body.canceled).toBe(16)
   })
 
   it('is taken whole or not at all by the quota', async () => {

@@ -1,11 +1,18 @@
 import type { Queryable } from './database.js'
 
+/** Messages that share a file have one copy each, but it travels once. */
 export async function insert(tx: Queryable, media: { message_id: number; bytes: Buffer }[]): Promise<void> {
-  if (media.length === 0) return
-  await tx.query('insert into media (message_id, bytes) select * from unnest($1::bigint[], $2::bytea[])', [
-    media.map((m) => m.message_id),
-    media.map((m) => m.bytes),
-  ])
+  const owners = new Map<Buffer, number[]>()
+  for (const { message_id, bytes } of media) {
+    const ids = owners.get(bytes)
+    if (ids) ids.push(message_id)
+    else owners.set(bytes, [message_id])
+  }
+  await Promise.all(
+    [...owners].map(([bytes, ids]) =>
+      tx.query('insert into media (message_id, bytes) select unnest($1::bigint[]), $2::bytea', [ids, bytes]),
+    ),
+  )
 }
 
 export async function find(db: Queryable, messageId: number): Promise<Buffer | undefined> {

@@ -7,7 +7,7 @@ import type { Bus } from '../cache/bus.js'
 import { type Accepted, type Draft, accept, mismatch } from './acceptance.js'
 import type { Drafting, Envelope } from './drafting.js'
 import { hashOf } from './drafting.js'
-import type { Body } from './message-content.js'
+import type { Body, Files } from './message-content.js'
 import { tellReset } from './messages.js'
 import { Semaphore } from '../clients/semaphore.js'
 
@@ -26,6 +26,8 @@ export interface BulkResult {
 
 /** Behind every single send. */
 const PRIORITY = 1
+/** Files of one call together: all of them are in memory, and written in one commit that others wait for. */
+const MAX_FILE_BYTES = 64 * 1024 * 1024
 /** Items whose files are fetched at the same time. */
 const AT_ONCE = 4
 
@@ -69,16 +71,19 @@ export class BulkService {
   private async draftAll(user: User, request: BulkRequest, items: Item[]): Promise<(Draft | AppError)[]> {
     const sender = await this.drafting.senderOf(user, request)
     const slots = new Semaphore(AT_ONCE)
-    return Promise.all(items.map((item) => slots.run(() => this.draftOrError(user, sender, item))))
+    const files = this.drafting.filesOfMany(MAX_FILE_BYTES)
+    return Promise.all(items.map((item) => slots.run(() => this.draftOrError(user, sender, files, item))))
   }
 
   private async draftOrError(
     user: User,
     sender: Parameters<Drafting['draft']>[1],
+    files: Files,
     { item: { body, ...envelope }, idempotency }: Item,
   ): Promise<Draft | AppError> {
     try {
-      const { draft } = await this.drafting.draft(user, sender, envelope, body, { priority: PRIORITY, idempotency })
+      const handling = { priority: PRIORITY, idempotency, files }
+      const { draft } = await this.drafting.draft(user, sender, envelope, body, handling)
       return draft
     } catch (err) {
       if (err instanceof AppError && err.status < 500) return err

@@ -11,8 +11,8 @@ import { dayIn } from './days.js'
 import { fingerprintOf } from './fingerprint.js'
 import { engineNameOf } from './instances.js'
 import type { Route } from './lanes.js'
-import type { MediaService, MediaSource } from './media.js'
-import { type Body, prepare } from './message-content.js'
+import { MediaBatch, type MediaService, type MediaSource } from './media.js'
+import { type Body, type Files, prepare } from './message-content.js'
 import { type Recipient, RecipientInvalid, parseRecipient } from './recipients.js'
 import { refuseExpired } from './user-standing.js'
 
@@ -37,6 +37,7 @@ export interface Drafted {
 interface Handling {
   priority?: number
   idempotency?: Draft['idempotency']
+  files?: Files
 }
 
 const YEAR_MS = 366 * 86_400_000
@@ -79,13 +80,13 @@ export class Drafting {
     phone: Sender,
     envelope: Envelope,
     body: Body,
-    { priority = 0, idempotency }: Handling = {},
+    { priority = 0, idempotency, files = this.media }: Handling = {},
   ): Promise<Drafted> {
     const { recipient, kind } = this.recipientOf(envelope.number)
     const now = new Date()
     checkSendAt(envelope.send_at, now)
     const reply_to = await this.quoted(user, phone, envelope.quoted_message_id)
-    const { type, content, bytes } = await this.prepare(body)
+    const { type, content, bytes } = await this.prepare(body, files)
     const mentions = this.mentionsOf(envelope, kind)
     const draft = {
       user_id: user.id,
@@ -108,6 +109,11 @@ export class Drafting {
     return { draft, route: { engine_name: engineNameOf(phone), server_instance: phone.server_instance } }
   }
 
+  /** For the files of many messages, which may have so many bytes together. */
+  filesOfMany(maxBytes: number): Files {
+    return new MediaBatch(this.media, maxBytes)
+  }
+
   /** Reading a number takes longer than most of what follows, and the same people are written to again. */
   recipientOf(number: string | number): Recipient {
     const known = this.recipients.get(number)
@@ -122,9 +128,9 @@ export class Drafting {
     }
   }
 
-  private async prepare(body: Body) {
+  private async prepare(body: Body, files: Files) {
     try {
-      return await prepare(body, this.media, this.options.default_country)
+      return await prepare(body, files, this.options.default_country)
     } catch (err) {
       throw asInvalid(err, 'contacts')
     }

@@ -25,7 +25,7 @@ export class MediaService {
   ) {}
 
   async obtain(source: MediaSource, type: MediaType, fileName?: string): Promise<Media> {
-    const found = await this.bytesOf(source)
+    const found = await this.open(source)
     try {
       const hints = { file_name: fileName ?? found.file_name, mime_type: found.mime_type }
       return { bytes: found.bytes, ...(await identifyMedia(found.bytes, type, hints)) }
@@ -35,7 +35,7 @@ export class MediaService {
     }
   }
 
-  private async bytesOf(source: MediaSource) {
+  async open(source: MediaSource): Promise<NonNullable<MediaSource['upload']>> {
     if (source.upload) return source.upload
     if (source.base64 !== undefined)
       return { bytes: this.decode(source.base64), file_name: undefined, mime_type: undefined }
@@ -59,5 +59,39 @@ export class MediaService {
       throw new AppError('payload_too_large', `The file is larger than ${limit} MB, the most this server sends.`)
     }
     return bytes
+  }
+}
+
+/** The files of one call with many messages: each URL is fetched once, and all of them must fit into the memory. */
+export class MediaBatch {
+  private readonly fetched = new Map<string, ReturnType<MediaService['open']>>()
+  private size = 0
+
+  constructor(
+    private readonly media: MediaService,
+    private readonly maxBytes: number,
+  ) {}
+
+  async obtain(source: MediaSource, type: MediaType, fileName?: string): Promise<Media> {
+    if (this.size > this.maxBytes) throw this.tooMuch()
+    const found = await this.media.obtain({ upload: await this.open(source) }, type, fileName)
+    this.size += found.bytes.length
+    if (this.size > this.maxBytes) throw this.tooMuch()
+    return found
+  }
+
+  private open(source: MediaSource) {
+    if (source.url === undefined || source.base64 !== undefined) return this.media.open(source)
+    const fetched = this.fetched.get(source.url) ?? this.media.open(source)
+    this.fetched.set(source.url, fetched)
+    return fetched
+  }
+
+  private tooMuch() {
+    const limit = Math.floor(this.maxBytes / 1024 / 1024)
+    return new AppError(
+      'payload_too_large',
+      `The files of one call may have ${limit} MB together. Send the rest in another call.`,
+    )
   }
 }

@@ -28,8 +28,11 @@ export interface Prepared {
   bytes?: Buffer
 }
 
+/** Where files come from. */
+export type Files = Pick<MediaService, 'obtain'>
+
 /** Checks what can be checked and gets the bytes, before anything is spent. */
-export async function prepare(body: Body, media: MediaService, defaultCountry: string): Promise<Prepared> {
+export async function prepare(body: Body, media: Files, defaultCountry: string): Promise<Prepared> {
   switch (body.type) {
     case 'text': {
       const { type, ...content } = body
@@ -61,7 +64,7 @@ function plain({ type, ...content }: { type: string }): Prepared {
   return { type, content }
 }
 
-async function prepareFile(body: Extract<Body, { media: MediaSource }>, media: MediaService): Promise<Prepared> {
+async function prepareFile(body: Extract<Body, { media: MediaSource }>, media: Files): Promise<Prepared> {
   if (body.type === 'sticker') throw new TypeError('stickers are prepared elsewhere')
   const { type, caption, voice } = body
   if (voice && type !== 'audio') throw invalidRequest('voice goes with mediaType "audio" only.')
