@@ -114,6 +114,9 @@ describe('a bulk', () => {
       'invalid_request',
       'fine',
     ])
+    expect(answer.body.results[5].error.details).toEqual([
+      { path: 'type', message: expect.stringMatching(/^must be one of text, image/) as string },
+    ])
     await eventually(() => Promise.resolve(sentTexts().length === 3))
     expect(sentTexts()).toEqual(['one', 'Monas', 'two'])
     expect(await used()).toBe(3)

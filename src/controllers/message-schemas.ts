@@ -119,16 +119,22 @@ const item = (kind: Kind) => z.object({ ...envelope, ...kinds[kind] })
 
 export const BulkBody = z.object({
   ...Sender,
-  messages: z.array(z.unknown(), 'must be a list of messages').min(1).max(1_000, 'may hold 1,000 messages at most'),
+  messages: z
+    .array(z.unknown(), 'must be a list of messages')
+    .min(1, 'must hold a message at least')
+    .max(1_000, 'may hold 1,000 messages at most'),
 })
 
-/** One item of a bulk, by its `type` (text when it has none); throws what zod says of it. */
+const FILES = ['image', 'video', 'audio', 'document'] as const
+const TYPES = ['text', ...FILES, 'sticker', 'location', 'contact', 'poll'] as const
+const ItemType = z.object({ type: z.enum(TYPES, `must be one of ${TYPES.join(', ')}`).default('text') })
+const isFile = (type: (typeof TYPES)[number]) => FILES.some((file) => file === type)
+
+/** One item of a bulk, by its `type`; throws what zod says of it. */
 export function parseItem(given: unknown): Envelope & { body: Body } {
-  const { type = 'text' } = z.object({ type: z.string().optional() }).parse(given)
-  const file = ['image', 'video', 'audio', 'document'].includes(type)
-  const kind = z.enum(Object.keys(kinds) as [Kind, ...Kind[]]).parse(file ? 'media' : type)
-  const fields = file ? { ...(given as object), mediaType: type } : given
-  return itemOf(kind, item(kind).parse(fields))
+  const { type } = ItemType.parse(given)
+  const kind = isFile(type) ? 'media' : (type as Kind)
+  return itemOf(kind, item(kind).parse({ ...(given as object), mediaType: type }))
 }
 
 /** A list as JSON, or as text with commas. */
