@@ -27,6 +27,7 @@ it('is shown as long as it is valid, and each new one in its place, with one soc
     status_reason: null,
     qr_code: phone.qr_code,
     qr_expires_at: expect.any(String),
+    queued: 0,
   })
   await eventually(async () => (await qrOf(phone.id)).qr_code !== phone.qr_code)
   expect((await qrOf(phone.id)).qr_code).toMatch(/^data:image\/png;base64,/)

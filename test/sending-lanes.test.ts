@@ -194,14 +194,28 @@ describe('the owner of a lane', () => {
     expect([await used(), (await show(sent)).status]).toEqual([1, 'sent'])
   })
 
+  it('is told what still waits before a number is linked again', async () => {
+    const { user, phone, queue } = await newSender(app)
+    await user.post(path(phone.id, '/pause'))
+    for (const text of ['from before', 'as well']) await queue(QUIET, text)
+    await user.post(`/api/phone-numbers/${phone.id}/logout`)
+    const qr = async () => (await user.get(`/api/phone-numbers/${phone.id}/qr`)).body.phone_number
+    expect((await qr()).queued).toBe(2)
+    expect((await user.delete(path(phone.id, ''))).body.canceled).toBe(2)
+    expect((await qr()).queued).toBe(0)
+  })
+
   it('deletes the number, and what waits in it is canceled and refunded', async () => {
     const { user, phone, queue, show, used } = await newSender(app)
     await user.post(path(phone.id, '/pause'))
     const at = new Date(Date.now() + 3_600_000).toISOString()
     const ids = [await queue(QUIET, 'x'), await queue(QUIET, 'y', { send_at: at })]
+    const file = { mediaType: 'document', base64: 'aGVsbG8=', token: phone.token, number: QUIET }
+    ids.push((await user.post('/api/messages/send-media', file)).body.message.id as number)
     expect((await user.delete(`/api/phone-numbers/${phone.id}`)).status).toBe(200)
     for (const id of ids)
       expect(await show(id)).toMatchObject({ status: 'canceled', error: { code: 'phone_number_deleted' } })
+    expect((await app.db.query('select 1 from media where message_id = any($1)', [ids])).rowCount).toBe(0)
     expect(await used()).toBe(0)
     expect(await app.ctx.queue.releaseScheduled(later(7_200))).toBe(0)
   })

@@ -39,10 +39,10 @@ const PairingBody = z.object({
 const Wait = z.object({ wait: z.coerce.number().min(0).max(60).default(5) })
 const PairingWait = z.object({ wait: z.coerce.number().min(0).max(60).default(15) })
 
-type Services = Pick<Context, 'phoneNumbers' | 'numberConnections' | 'numberSettings' | 'numberReports'>
+type Services = Pick<Context, 'phoneNumbers' | 'numberConnections' | 'numberSettings' | 'numberReports' | 'queue'>
 
 export function phoneNumberController(services: Services) {
-  const { phoneNumbers, numberConnections, numberSettings, numberReports } = services
+  const { phoneNumbers, numberConnections, numberSettings, numberReports, queue } = services
   return {
     create: async (req: Request, res: Response) => {
       const { phone, webhook_secret } = await phoneNumbers.create(req.user, parse(CreateBody, req.body))
@@ -108,7 +108,10 @@ export function phoneNumberController(services: Services) {
       const phone = await numberConnections.qr(req.user, parse(Id, req.params).id, parse(Wait, req.query).wait)
       if (wantsPicture(req)) return void sendPicture(res, phone)
       const { id, status, status_reason } = phone
-      res.json({ success: true, phone_number: { id, status, status_reason, ...presentQr(phone), ...reasonOf(phone) } })
+      // Whoever links it should know what goes out then.
+      const { queued } = await queue.show(req.user, id)
+      const code = { ...presentQr(phone), ...reasonOf(phone) }
+      res.json({ success: true, phone_number: { id, status, status_reason, ...code, queued } })
     },
   }
 }

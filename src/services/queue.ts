@@ -115,7 +115,8 @@ export async function endWaiting(
     tx,
     charged.map((message) => ({ user_id: message.user_id, day: message.quota_day! })),
   )
-  if (end.code === 'purged')
+  // What is canceled by itself or has expired may be sent again by hand.
+  if (end.code === 'purged' || end.code === 'phone_number_deleted')
     await media.remove(
       tx,
       ended.map((message) => message.id),
