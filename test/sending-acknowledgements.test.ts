@@ -72,6 +72,11 @@ describe('refusals of new contacts in a row', () => {
     const known = person()
     phone.controls.incoming(phone.engine_name, { chat: known, text: 'I wrote first' })
     await eventually(async () => (await user.get('/api/messages?direction=incoming')).body.messages.length === 1)
+    const friend = person()
+    const send_at = new Date(Date.now() + 3_600_000).toISOString()
+    const scheduled = await queue(friend, 'planned before they wrote', { send_at })
+    phone.controls.incoming(phone.engine_name, { chat: friend, text: 'Here I am' })
+    await eventually(async () => (await user.get('/api/messages?direction=incoming')).body.messages.length === 2)
     const refusedBy = Array.from({ length: 5 }, () => person())
     for (const number of refusedBy) phone.controls.teachRecipient(number, { receipts: 'none' })
     const refused = await Promise.all(refusedBy.map((number) => queue(number, 'refused')))
@@ -99,6 +104,9 @@ describe('refusals of new contacts in a row', () => {
     phone.controls.incoming(phone.engine_name, { chat: curious, text: 'Hello?' })
     await becomes(answered, 'sent', 'delivered', 'read')
     expect(timesSent(stranger, 'new conversation')).toBe(0)
+
+    await app.ctx.queue.releaseScheduled(new Date(Date.now() + 7_200_000))
+    await becomes(scheduled, 'sent', 'delivered', 'read')
 
     await lane(`restricted_until = now(), due_at = now()`)
     await app.db.query(

@@ -10,6 +10,10 @@ export class Semaphore {
     return this.waiting.length
   }
 
+  get isIdle(): boolean {
+    return this.running === 0
+  }
+
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.running >= this.limit) await new Promise<void>((resolve) => this.waiting.push(resolve))
     else this.running++
@@ -19,6 +23,23 @@ export class Semaphore {
       const next = this.waiting.shift()
       if (next) next()
       else this.running--
+    }
+  }
+}
+
+/** A semaphore for each key, so that who waits for one server or number does not hold up the others. */
+export class Semaphores<Key> {
+  private readonly rooms = new Map<Key, Semaphore>()
+
+  constructor(private readonly limit: number) {}
+
+  async run<T>(key: Key, work: () => Promise<T>): Promise<T> {
+    const room = this.rooms.get(key) ?? new Semaphore(this.limit)
+    this.rooms.set(key, room)
+    try {
+      return await room.run(work)
+    } finally {
+      if (room.isIdle) this.rooms.delete(key)
     }
   }
 }

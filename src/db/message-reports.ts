@@ -193,3 +193,15 @@ export async function requeue(tx: Queryable, id: number): Promise<boolean> {
   )
   return rowCount === 1
 }
+
+/** Whoever has written since a message to them was accepted is no new contact; scheduled ones may be of long ago. */
+export async function recogniseContacts(tx: Queryable, phoneNumberId: number): Promise<void> {
+  await tx.query(
+    `update messages m set new_contact = false
+      where m.phone_number_id = $1 and m.status = 'queued' and m.new_contact
+        and exists (select 1 from messages i
+                     where i.phone_number_id = m.phone_number_id and i.recipient = m.recipient
+                       and i.direction = 'incoming')`,
+    [phoneNumberId],
+  )
+}

@@ -2,6 +2,7 @@ import type { Bus } from '../cache/bus.js'
 import type { Database, Queryable } from '../db/database.js'
 import * as events from '../db/events.js'
 import * as lanes from '../db/lanes.js'
+import * as reports from '../db/message-reports.js'
 import * as messages from '../db/messages.js'
 import type { Changed } from '../db/messages.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
@@ -86,6 +87,7 @@ export async function recordAcknowledgements(tx: Queryable, received: Changed[])
     const until = new Date(Date.now() + RESTRICTION_HOURS * 3_600_000)
     // What went out before is still being refused: once is enough.
     if (!(await lanes.restrict(tx, message.phone_number_id, until))) continue
+    await reports.recogniseContacts(tx, message.phone_number_id)
     await phoneNumbers.setRestriction(tx, message.phone_number_id, { type: 'new_conversations', until })
     const subject = { ...message, id: message.phone_number_id }
     await events.record(tx, [publicEvent('phone_number.restricted', subject, restricted(until))])

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { EngineUnreachable } from '../clients/evolution.js'
+import { Semaphores } from '../clients/semaphore.js'
 import type { ServerPool } from '../clients/server-pool.js'
 import * as contactChecks from '../db/contact-checks.js'
 import * as contactLookups from '../db/contact-lookups.js'
@@ -25,6 +26,9 @@ const CHUNK_PAUSE_MS = 500
 
 /** Tells who is on WhatsApp. Answers are kept, and new questions are few: mass checks get numbers banned. */
 export class ContactService {
+  /** A number whose checks hang takes one place on its server, not all of them. */
+  private readonly turns = new Semaphores<number>(1)
+
   constructor(
     private readonly db: Database,
     private readonly pool: ServerPool,
@@ -94,8 +98,10 @@ export class ContactService {
 
   /** The engine's answer comes in an order of its own; each names the number as it was asked. */
   private async askEngine(phone: Sender, recipients: string[]) {
-    const { status, body } = await this.pool
-      .withRoom(phone.server_instance, (client) => client.checkNumbers(engineNameOf(phone), recipients))
+    const { status, body } = await this.turns
+      .run(phone.id, () =>
+        this.pool.withRoom(phone.server_instance, (client) => client.checkNumbers(engineNameOf(phone), recipients)),
+      )
       .catch((err: unknown) => {
         if (err instanceof EngineUnreachable)
           throw unavailable('The WhatsApp engine did not answer. Try again later.', err)

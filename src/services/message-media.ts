@@ -1,5 +1,5 @@
 import { EngineUnreachable } from '../clients/evolution.js'
-import { Semaphore } from '../clients/semaphore.js'
+import { Semaphores } from '../clients/semaphore.js'
 import type { ServerPool } from '../clients/server-pool.js'
 import type { Database } from '../db/database.js'
 import * as media from '../db/media.js'
@@ -17,12 +17,12 @@ export interface MessageFile {
 
 /** WhatsApp keeps files for about two weeks; a refusal after that means gone, before it means later. */
 const GONE_AFTER_DAYS = 14
-/** The engine holds the whole file in memory, and so do we. */
+/** Per server: the engine holds the whole file in memory, and so do we. */
 const AT_ONCE = 2
 
 /** The file of a message: from our own store while we keep it, else from the engine on demand. */
 export class MessageMediaService {
-  private readonly slots = new Semaphore(AT_ONCE)
+  private readonly slots = new Semaphores<string>(AT_ONCE)
 
   constructor(
     private readonly db: Database,
@@ -38,7 +38,7 @@ export class MessageMediaService {
     if (kept)
       return { bytes: kept, mime_type: mime_type ?? OCTETS, file_name: cleanFileName(file_name ?? `message-${id}`) }
     if (message.whatsapp_id === null) throw notFound('file: the message was never sent')
-    return this.slots.run(() => this.ask(message, message.whatsapp_id!))
+    return this.slots.run(message.server_instance, () => this.ask(message, message.whatsapp_id!))
   }
 
   private async ask(message: messages.Message & { engine_name: string; server_instance: string }, whatsappId: string) {
