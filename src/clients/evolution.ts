@@ -25,7 +25,8 @@ export interface FoundMessage {
   key: { id: string; remoteJid: string; remoteJidAlt?: string; fromMe: boolean; participant?: string }
   messageType: string
   message: Record<string, unknown>
-  messageTimestamp: number
+  /** Seconds; like every 64-bit number it may come as `{ low, high, unsigned }`. */
+  messageTimestamp: unknown
   pushName?: string | null
   source?: string
   contextInfo?: unknown

@@ -13,7 +13,9 @@ const WRAPPERS = [
   'ephemeralMessage',
   'viewOnceMessage',
   'viewOnceMessageV2',
+  'viewOnceMessageV2Extension',
   'documentWithCaptionMessage',
+  'lottieStickerMessage',
   'editedMessage',
 ]
 
@@ -41,10 +43,16 @@ const media = (type: string) => (body: Json) => ({
 
 const plain = (value: unknown) => ({ type: 'text', content: compact({ text: text(value) }) })
 
+const poll = (body: Json) => ({
+  type: 'poll',
+  content: compact({ name: text(body.name), values: list(body.options).map((option) => text(option.optionName)) }),
+})
+
 const READERS: Record<string, (body: Json) => { type: string; content: Json }> = {
   extendedTextMessage: (body) => plain(body.text),
   imageMessage: media('image'),
   videoMessage: media('video'),
+  ptvMessage: media('video'),
   audioMessage: media('audio'),
   documentMessage: media('document'),
   stickerMessage: media('sticker'),
@@ -66,10 +74,13 @@ const READERS: Record<string, (body: Json) => { type: string; content: Json }> =
       whatsapp_id: text(json(body.key)?.id),
     }),
   }),
-  pollCreationMessageV3: (body) => ({
-    type: 'poll',
-    content: compact({ name: text(body.name), values: list(body.options).map((option) => text(option.optionName)) }),
-  }),
+  pollCreationMessage: poll,
+  pollCreationMessageV2: poll,
+  pollCreationMessageV3: poll,
+  // What somebody chose among the buttons of a business account says what a text would.
+  buttonsResponseMessage: (body) => plain(body.selectedDisplayText),
+  templateButtonReplyMessage: (body) => plain(body.selectedDisplayText),
+  listResponseMessage: (body) => plain(body.title),
 }
 
 function read(kind: string, body: unknown) {
@@ -90,7 +101,7 @@ const list = (value: unknown): Json[] =>
 const text = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null)
 
 /** 64-bit numbers come as `{ low, high, unsigned }`, as text or as numbers. */
-function whole(value: unknown): number | null {
+export function whole(value: unknown): number | null {
   const long = json(value)
   const number = long ? Number(long.high ?? 0) * 2 ** 32 + (Number(long.low ?? 0) >>> 0) : Number(value ?? NaN)
   return Number.isFinite(number) ? number : null

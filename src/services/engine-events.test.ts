@@ -14,11 +14,12 @@ it.each([
   expect(address(jid)).toBe(expected)
 })
 
-it('reads names of events in both spellings', () => {
+it('reads names of events in every spelling', () => {
   const data = { state: 'open', statusReason: 200, wuid: '628111:2@s.whatsapp.net' }
   const fact = { kind: 'state', state: 'open', reason: 200, phone_number: '628111' }
   expect(translate('connection.update', data)).toEqual(fact)
   expect(translate('CONNECTION_UPDATE', data)).toEqual(fact)
+  expect(translate('connection-update', data)).toEqual(fact)
   expect(translate('something.new', {})).toEqual({ kind: 'ignored' })
 })
 
@@ -48,6 +49,19 @@ it.each<[string, string, object, object]>([
     { audioMessage: { ptt: true, seconds: 4 } },
     { type: 'audio', content: { voice: true, seconds: 4 } },
   ],
+  ['a video note', 'ptvMessage', { ptvMessage: { seconds: 7 } }, { type: 'video', content: { seconds: 7 } }],
+  [
+    'a poll of an older phone',
+    'pollCreationMessage',
+    { pollCreationMessage: { name: 'Which?', options: [{ optionName: 'One' }] } },
+    { type: 'poll', content: { name: 'Which?', values: ['One'] } },
+  ],
+  [
+    'a button that was pressed',
+    'buttonsResponseMessage',
+    { buttonsResponseMessage: { selectedDisplayText: 'Yes' } },
+    { type: 'text', content: { text: 'Yes' } },
+  ],
   [
     'nothing known',
     'futureMessage',
@@ -66,6 +80,16 @@ it('names the phone number of a privacy id from whichever side it comes', () => 
   expect(upsert({ key: lidFirst })).toMatchObject({ message: both })
   expect(upsert({ key: phoneFirst })).toMatchObject({ message: both })
   expect(upsert({ key: { ...key, remoteJid: '99@lid' } })).toMatchObject({ message: { chat: '99@lid', lid: '99@lid' } })
+})
+
+it.each([
+  ['seconds', 1_795_337_608],
+  ['a text', '1795337608'],
+  ['a 64-bit number', { low: 1_795_337_608, high: 0, unsigned: true }],
+])('knows when it was sent from %s', (_what, messageTimestamp) => {
+  const sent_at = new Date(1_795_337_608_000)
+  expect(upsert({ messageTimestamp })).toMatchObject({ message: { sent_at } })
+  expect(translate('send.message', { key, message: {}, messageTimestamp })).toMatchObject({ sent_at })
 })
 
 it('leaves status updates and channels alone', () => {
@@ -101,6 +125,8 @@ it('an edit tells its text; a deletion, which comes twice, is read once', () => 
     chat: '628111',
     text: 'First',
   })
+  const caption = { ...edit, editedMessage: { imageMessage: { caption: 'Second' } } }
+  expect(translate('messages.edited', caption)).toMatchObject({ kind: 'edited', text: 'Second' })
   expect(translate('messages.edited', { key, type: 'REVOKE' })).toEqual({ kind: 'ignored' })
   expect(translate('messages.delete', key)).toEqual({ kind: 'deleted', whatsapp_id: '3A1', chat: '628111' })
 })

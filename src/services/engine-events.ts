@@ -1,5 +1,5 @@
 import type { MessageStatus } from '../db/messages.js'
-import { contentOf } from './engine-content.js'
+import { contentOf, whole } from './engine-content.js'
 import { fingerprintOf } from './fingerprint.js'
 
 /** What one webhook of the engine means to us. */
@@ -33,7 +33,7 @@ type Json = Record<string, unknown>
 
 /** Translates the engine's `{ event, data }`. Throws only for a shape that cannot be understood. */
 export function translate(event: string, data: unknown): Fact {
-  switch (event.toLowerCase().replaceAll('_', '.')) {
+  switch (event.toLowerCase().replaceAll(/[_-]/g, '.')) {
     case 'messages.upsert':
       return message(object(data))
     case 'send.message':
@@ -72,7 +72,7 @@ function message(data: Json): Fact {
       sender_name: from_me ? null : text(data.pushName),
       ...contentOf(text(data.messageType) ?? '', object(data.message), data.contextInfo),
       status: from_me ? 'sent' : 'received',
-      sent_at: momentOf(data),
+      sent_at: momentOf(data.messageTimestamp),
     },
   }
 }
@@ -85,16 +85,23 @@ function sending(data: Json): Fact {
   if (!whatsapp_id || !jid) return { kind: 'ignored' }
   const { type, content } = contentOf(text(data.messageType) ?? '', object(data.message), undefined)
   const { chat: recipient } = addressesOf(key, jid)
-  return { kind: 'sending', whatsapp_id, recipient, fingerprint: fingerprintOf(type, content), sent_at: momentOf(data) }
+  return {
+    kind: 'sending',
+    whatsapp_id,
+    recipient,
+    fingerprint: fingerprintOf(type, content),
+    sent_at: momentOf(data.messageTimestamp),
+  }
 }
 
-function momentOf(data: Json): Date {
-  const seconds = Number(data.messageTimestamp)
-  return Number.isFinite(seconds) && seconds > 0 ? new Date(seconds * 1000) : new Date()
+/** Seconds since 1970, in whichever form the engine gives them; now when they make no sense. */
+export function momentOf(seconds: unknown): Date {
+  const moment = new Date((whole(seconds) ?? 0) * 1000)
+  return moment.getTime() > 0 ? moment : new Date()
 }
 
 /** The engine gives one address and, when it knows it, the other: which is the lid differs from chat to chat. */
-function addressesOf(key: Json, jid: string): { chat: string; lid: string | null } {
+export function addressesOf(key: { remoteJidAlt?: unknown }, jid: string): { chat: string; lid: string | null } {
   const both = [jid, text(key.remoteJidAlt) ?? '']
   const lid = both.find((one) => one.endsWith('@lid'))
   const chat = both.find((one) => one.endsWith('@s.whatsapp.net')) ?? jid
@@ -136,8 +143,9 @@ function edited(data: Json): Fact {
   const jid = text(key.remoteJid)
   // A deletion for everyone comes twice, as a REVOKE here and as messages.delete: the latter is the one we keep.
   if (!whatsapp_id || !jid || data.type === 'REVOKE') return { kind: 'ignored' }
-  const content = contentOf('', object(data.editedMessage), undefined).content
-  return { kind: 'edited', whatsapp_id, chat: addressesOf(key, jid).chat, text: text(content.text) }
+  const { content } = contentOf('', object(data.editedMessage), undefined)
+  const words = text(content.text) ?? text(content.caption)
+  return { kind: 'edited', whatsapp_id, chat: addressesOf(key, jid).chat, text: words }
 }
 
 function deleted(data: Json): Fact {

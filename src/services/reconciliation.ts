@@ -8,7 +8,7 @@ import * as lanes from '../db/lanes.js'
 import * as reports from '../db/message-reports.js'
 import type { Changed } from '../db/messages.js'
 import type { Logger } from '../logger.js'
-import { RECEIPTS, address } from './engine-events.js'
+import { RECEIPTS, addressesOf, momentOf } from './engine-events.js'
 import { contentOf } from './engine-content.js'
 import { fingerprintOf } from './fingerprint.js'
 import { statusEvent } from './message-view.js'
@@ -132,9 +132,9 @@ export class Reconciliation {
           const { type, content } = contentOf(row.messageType, row.message, row.contextInfo)
           const sending = {
             generation,
-            recipient: address(key.remoteJid),
+            recipient: addressesOf(key, key.remoteJid).chat,
             fingerprint: fingerprintOf(type, content),
-            sent_at: new Date(row.messageTimestamp * 1000),
+            sent_at: momentOf(row.messageTimestamp),
           }
           const statuses = (row.MessageUpdate ?? []).flatMap(({ status }) => RECEIPTS[status] ?? [])
           return [
