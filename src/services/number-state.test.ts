@@ -88,6 +88,13 @@ it.each([
   expect(lane).toBe('block')
 })
 
+it.each([408, 428, 440, 500, 503, 515])('an end with %d is no end: the engine connects again', (code) => {
+  const { phone, types, lane } = play(state('open'), state('closed', code))
+  expect(phone).toMatchObject({ status: 'connected', reconnecting_since: NOW })
+  expect(types).toEqual(['phone_number.connected'])
+  expect(lane).toBe('unblock')
+})
+
 it('a QR code nobody scans ends as qr_expired', () => {
   const { phone, types } = play(qr('A'), { kind: 'qr_limit' })
   expect(phone).toMatchObject({

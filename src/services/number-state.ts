@@ -21,7 +21,7 @@ export interface Transition {
   lane?: 'block' | 'unblock'
 }
 
-/** Why a socket ended for good, in our words; other codes reconnect by themselves. */
+/** Why a socket ended for good, in our words. After every other code the engine connects again by itself. */
 const CLOSE_REASONS: Record<number, string> = {
   401: 'logged_out',
   402: 'restricted_by_whatsapp',
@@ -39,10 +39,14 @@ export function transition(phone: PhoneNumber, fact: StateFact, now: Date): Tran
       return phone.status === 'connected' ? { state, events: [] } : disconnect(phone, state, 'qr_expired', now)
     case 'state':
       if (fact.state === 'open') return connect(phone, state, fact.phone_number, now)
-      if (fact.state === 'connecting') return connecting(phone, state, now)
-      return disconnect(phone, state, CLOSE_REASONS[fact.reason ?? 401] ?? 'logged_out', now)
+      return fact.state === 'closed' && isFinal(fact.reason)
+        ? disconnect(phone, state, CLOSE_REASONS[fact.reason ?? 401]!, now)
+        : connecting(phone, state, now)
   }
 }
+
+/** A number that is taken for logged out loses its session with the next QR code, so only what says so counts. */
+const isFinal = (reason: number | null) => reason === null || Object.hasOwn(CLOSE_REASONS, reason)
 
 /** The engine has been opening sockets for too long: the number counts as disconnected until it is open again. */
 export function giveUpWaiting(phone: PhoneNumber, now: Date): Transition {
