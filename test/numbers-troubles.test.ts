@@ -214,6 +214,24 @@ it('an instance the engine has forgotten: asked for several times, then its user
   expect((await user.get(`/api/phone-numbers/${phone.id}/qr`)).body.phone_number.status).toBe('qr_ready')
 })
 
+it('an engine that has just started and does not know its instances yet: no session is given up', async () => {
+  const phone = await app.connectedNumber(user)
+  const waiting = (await create()).body.phone_number
+  for (const { controls } of app.sandboxes) controls.setTroubles({ loading: true })
+  for (let n = 0; n < 9; n++) await lookNow(phone.id)
+  expect(await statusOf(phone.id)).toMatchObject({ status: 'connected' })
+  await app.db.query(`update phone_numbers set status = 'disconnected', status_reason = 'qr_expired' where id = $1`, [
+    waiting.id,
+  ])
+  expectRefusal(await user.get(`/api/phone-numbers/${waiting.id}/qr`), 503, 'unavailable')
+  for (const { controls } of app.sandboxes) controls.clearTroubles()
+  await lookNow(phone.id)
+  expect(await statusOf(phone.id)).toMatchObject({ status: 'connected', problem: null })
+  expect(await eventsOf(phone.id, 'phone_number.disconnected')).toEqual([])
+  expect((await user.get(`/api/phone-numbers/${waiting.id}/qr`)).status).toBe(200)
+  expect(instancesOf(waiting)).toHaveLength(1)
+})
+
 it('a webhook that somebody changed on the engine is set again, and all of them when our address moves', async () => {
   const phone = await app.connectedNumber(user)
   const { url } = app.sandboxes.find((one) => one.controls === phone.controls)!

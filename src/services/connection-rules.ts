@@ -10,6 +10,8 @@ export interface Decision {
   missing: number
   restarts: number
   no_restart_seconds: number | null
+  /** This server runs it, so it can be told things. */
+  present: boolean
   /** This problem is new: its user is told. */
   tell?: boolean
 }
@@ -29,6 +31,7 @@ const LOOKS_UNTIL_LOST = 4
 export function decide(due: Due, state: string, now: Date): Decision {
   const base = {
     action: 'none' as const,
+    present: state !== 'missing' && state !== 'elsewhere',
     problem: due.problem,
     missing: 0,
     restarts: due.restarts,
@@ -40,7 +43,8 @@ export function decide(due: Due, state: string, now: Date): Decision {
     case 'missing':
       return { ...base, ...decideMissing(due) }
     case 'elsewhere':
-      return { ...base, problem: 'on_another_server', next_seconds: WELL_SECONDS }
+      // A server that is still loading its instances says so too, and then it is over soon.
+      return { ...base, problem: 'on_another_server', next_seconds: SUSPECT_SECONDS }
     default:
       return { ...base, ...decideLost(due, state, now) }
   }

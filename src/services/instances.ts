@@ -84,19 +84,29 @@ export class InstanceService {
 
   /** As `stateOf`, the cheap way: also `missing`, and `elsewhere` when another server runs it. Throws EngineUnreachable. */
   async look(phone: Placed): Promise<string> {
-    const { status, body } = await this.pool.client(phone.server_instance).probe(engineNameOf(phone))
-    if (status === 404) return 'missing'
-    if (status !== 200) throw new EngineUnreachable(`HTTP_${status}`, true)
-    return (body as { instance?: { state?: string } }).instance?.state ?? 'elsewhere'
+    const answer = await this.pool.client(phone.server_instance).probe(engineNameOf(phone))
+    if (isUnknown(answer)) return 'missing'
+    if (answer.status !== 200) throw new EngineUnreachable(`HTTP_${answer.status}`, true)
+    return stateIn(answer)
+  }
+
+  /**
+   * What the server has in its database, whether it runs it or not: one that has just started answers 404 for instances
+   * it is still to load. Expensive for the engine. Throws EngineUnreachable.
+   */
+  async listStored(serverInstance: string): Promise<Set<string>> {
+    const { status, body } = await this.pool.client(serverInstance).fetchInstances()
+    if (status !== 200 || !Array.isArray(body)) throw new EngineUnreachable(`HTTP_${status}`, true)
+    return new Set(body.flatMap((row) => storedName(row) ?? []))
   }
 
   /** Asks the engine to remove an instance; true when it is gone. The webhook goes first: a delete waits for it. */
   async remove(engineName: string, serverInstance: string): Promise<boolean> {
     const client = this.pool.client(serverInstance)
-    if ((await client.connectionState(engineName)).status === 404) return true
+    if (isUnknown(await client.connectionState(engineName))) return true
     await client.setWebhook(engineName, { ...this.webhookOf(engineName), enabled: false })
     await client.deleteInstance(engineName)
-    return (await client.connectionState(engineName)).status === 404
+    return isUnknown(await client.connectionState(engineName))
   }
 
   /** Closes an open socket and opens it again; false when the engine has none to restart. */
@@ -159,17 +169,32 @@ export class InstanceService {
 
   private async state(client: EvolutionClient, name: string): Promise<string | undefined> {
     try {
-      const { status, body } = await client.connectionState(name)
-      if (status === 404) return undefined
-      if (status !== 200)
-        throw unavailable('The WhatsApp engine is not well. Try again in a minute.', describe({ status, body }))
-      return (body as { instance?: { state?: string } }).instance?.state ?? 'elsewhere'
+      const answer = await client.connectionState(name)
+      if (isUnknown(answer)) return undefined
+      if (answer.status !== 200)
+        throw unavailable('The WhatsApp engine is not well. Try again in a minute.', describe(answer))
+      return stateIn(answer)
     } catch (err) {
       if (err instanceof EngineUnreachable)
         throw unavailable('The WhatsApp engine cannot be reached. Try again in a minute.', err)
       throw err
     }
   }
+}
+
+/** The engine's own word that there is no such instance; the 404 of a proxy in front of it proves nothing. */
+const isUnknown = ({ status, body }: EngineAnswer) =>
+  status === 404 && /does not exist/.test(JSON.stringify(body) ?? '')
+
+/** Without a state another server of the same database runs it. */
+const stateIn = ({ body }: EngineAnswer) =>
+  (body as { instance?: { state?: string } } | null)?.instance?.state ?? 'elsewhere'
+
+/** The name in a row of fetchInstances: version 1.8 nests what newer ones answer flat. */
+export function storedName(row: unknown): string | undefined {
+  const { name, instance } = row as { name?: unknown; instance?: { instanceName?: unknown } }
+  const found = name ?? instance?.instanceName
+  return typeof found === 'string' ? found : undefined
 }
 
 /** For the log only: the engine's texts may hold database errors. */

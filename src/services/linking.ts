@@ -3,8 +3,8 @@ import type { Database } from '../db/database.js'
 import * as numberPlacement from '../db/number-placement.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
 import type { PhoneNumber } from '../db/phone-numbers.js'
-import { AppError } from '../errors.js'
-import { type InstanceService, ServerNotReached, watchAfter } from './instances.js'
+import { AppError, unavailable } from '../errors.js'
+import { type InstanceService, ServerNotReached, engineNameOf, watchAfter } from './instances.js'
 import { type Wish, hasFreshQr, hasPairingCode, needOf } from './link-needs.js'
 import type { NumberChanges } from './number-changes.js'
 import type { Placement } from './placement.js'
@@ -86,6 +86,11 @@ export class Linking {
     }
     if (state === 'connecting') return undefined
     if (state !== undefined) return phone
+    const stored = await this.instances.listStored(phone.server_instance).catch((err: unknown) => {
+      throw unavailable('The WhatsApp engine cannot be reached. Try again in a minute.', err)
+    })
+    if (stored.has(engineNameOf(phone)))
+      throw unavailable('The WhatsApp engine is still starting. Try again in a minute.')
     // The engine lost it; what it may still have of the old one must not come back under the same name.
     await this.changes.park(phone.id, null)
     return this.revive(phone)

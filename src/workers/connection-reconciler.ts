@@ -9,7 +9,7 @@ import * as numberStates from '../db/number-states.js'
 import * as statusChanges from '../db/status-changes.js'
 import type { Logger } from '../logger.js'
 import { type Decision, decide } from '../services/connection-rules.js'
-import type { InstanceService } from '../services/instances.js'
+import { type InstanceService, engineNameOf } from '../services/instances.js'
 import { adviceFor } from '../services/number-advice.js'
 import type { NumberChanges } from '../services/number-changes.js'
 
@@ -31,6 +31,8 @@ const PRUNE_BATCH = 5_000
 /** Notices what the engine does not say, and mends what can be mended without a scan. */
 export class ConnectionReconciler {
   private readonly rooms = new Map<string, Semaphore>()
+  /** What each server has stored, asked for once a round at most. */
+  private readonly stored = new Map<string, Promise<Set<string>>>()
 
   constructor(
     private readonly db: Database,
@@ -42,6 +44,7 @@ export class ConnectionReconciler {
 
   /** One round; answers how many numbers were looked at. */
   async runOnce(graceSeconds = GRACE_SECONDS, now?: Date): Promise<number> {
+    this.stored.clear()
     for (const id of await numberStates.listStalled(this.db, graceSeconds)) await this.changes.giveUp(id)
     for (const id of await numberStates.listCalm(this.db, CALM_SECONDS)) await this.changes.calm(id)
     await connectionChecks.suspectClosed(this.db, now)
@@ -81,7 +84,8 @@ export class ConnectionReconciler {
   private async look(due: Due, now: Date): Promise<Outcome> {
     try {
       return await this.roomOf(due.server_instance).run(async () => {
-        const decision = decide(due, await this.instances.look(due), now)
+        const seen = decide(due, await this.instances.look(due), now)
+        const decision = seen.action === 'park' && (await this.isStored(due)) ? stillLoading(seen) : seen
         await this.carryOut(due, decision)
         return { ...decision, phone_number_id: due.id, applied: await this.keepConfigured(due, decision, now) }
       })
@@ -92,6 +96,13 @@ export class ConnectionReconciler {
       const rest = { phone_number_id: id, problem, missing, restarts, no_restart_seconds: null, applied: null }
       return { ...rest, next_seconds: UNREACHED_SECONDS }
     }
+  }
+
+  /** A session that is given up cannot be had back, so four times "not there" are held against the engine's database. */
+  private async isStored(due: Due): Promise<boolean> {
+    const stored = this.stored.get(due.server_instance) ?? this.instances.listStored(due.server_instance)
+    this.stored.set(due.server_instance, stored)
+    return (await stored).has(engineNameOf(due))
   }
 
   private async carryOut(due: Due, { action, learn, problem, tell }: Decision): Promise<void> {
@@ -120,8 +131,8 @@ export class ConnectionReconciler {
   }
 
   /** The fingerprint of what the engine is known to have now; null when it was not looked at. */
-  private async keepConfigured(due: Due, { action, missing }: Decision, now: Date): Promise<string | null> {
-    if (action === 'park' || missing > 0) return null
+  private async keepConfigured(due: Due, { present }: Decision, now: Date): Promise<string | null> {
+    if (!present) return null
     const wanted = this.instances.fingerprint(due)
     const recent = due.settings_at !== null && now.getTime() - due.settings_at.getTime() < READ_BACK_MS
     if (due.applied === wanted && recent) return null
@@ -136,6 +147,8 @@ export class ConnectionReconciler {
     return room
   }
 }
+
+const stillLoading = (seen: Decision): Decision => ({ ...seen, action: 'none', missing: 0 })
 
 const sameLife = (due: Due) => ({
   when: (phone: { engine_generation: number }) => phone.engine_generation === due.engine_generation,

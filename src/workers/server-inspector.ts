@@ -7,7 +7,7 @@ import type { Known } from '../db/number-placement.js'
 import * as servers from '../db/servers.js'
 import type { Server } from '../db/servers.js'
 import type { Logger } from '../logger.js'
-import { engineNameOf } from '../services/instances.js'
+import { engineNameOf, storedName } from '../services/instances.js'
 import { identify } from '../services/server-diagnosis.js'
 
 const VERSION_HOURS = 24
@@ -49,7 +49,7 @@ export class ServerInspector {
   private async compare(name: string): Promise<void> {
     const { status, body } = await this.pool.client(name).fetchInstances()
     if (status !== 200 || !Array.isArray(body)) return
-    const names = body.map(nameOf).filter((one) => one !== undefined)
+    const names = body.map(storedName).filter((one) => one !== undefined)
     const found = names.map((engine_name) => {
       const match = ENGINE_NAME.exec(engine_name)
       return { engine_name, instance: match?.[1] ?? engine_name }
@@ -83,10 +83,3 @@ export class ServerInspector {
 const isCurrent = (row: Known, engineName: string) => !row.deleted && !row.parked && engineNameOf(row) === engineName
 
 const isOlder = (at: Date | null, hours: number, now: Date) => !at || now.getTime() - at.getTime() > hours * 3_600_000
-
-/** Version 1.8 nests what newer ones answer flat. */
-function nameOf(row: unknown): string | undefined {
-  const { name, instance } = row as { name?: unknown; instance?: { instanceName?: unknown } }
-  const found = name ?? instance?.instanceName
-  return typeof found === 'string' ? found : undefined
-}

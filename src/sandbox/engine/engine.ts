@@ -37,6 +37,7 @@ export class Engine {
 
   /** In memory here, or only in the database all servers share. */
   exists(name: string): boolean {
+    if (this.world.troubles.of().loading) return false
     return this.instances.has(name) || this.world.database.instanceByName(name) !== undefined
   }
 

@@ -25,6 +25,8 @@ export const Troubles = z
     slow_create_ms: z.number().positive(),
     /** Create works, but is never answered. */
     create_times_out: z.literal(true),
+    /** The server has just started and does not know its instances yet. */
+    loading: z.literal(true),
     /** Every key is wrong. */
     wrong_key: z.literal(true),
     /** Version 2.4 before somebody activated it. */
