@@ -78,6 +78,15 @@ it('endless connecting: told once after the grace, no socket is added, and it co
   expect(await eventsOf(phone.id, 'phone_number.connected')).toHaveLength(2)
 })
 
+it('"connecting" repeated after "open", as after an outage of ours: the engine is asked, and nobody is alarmed', async () => {
+  const phone = await app.connectedNumber(user)
+  await app.engineSays(phone.engine_name, { event: 'connection.update', data: { state: 'connecting' } })
+  expect(await statusOf(phone.id)).toMatchObject({ status: 'connected', problem: 'reconnecting' })
+  await app.crew.reconciler.runOnce(0)
+  expect(await statusOf(phone.id)).toMatchObject({ status: 'connected', problem: null })
+  expect(await eventsOf(phone.id, 'phone_number.disconnected')).toEqual([])
+})
+
 it('coming and going: one word about it instead of one each time', async () => {
   const phone = await app.connectedNumber(user)
   const say = (state: string, n: number) =>
@@ -87,11 +96,15 @@ it('coming and going: one word about it instead of one each time', async () => {
     await say('open', n)
   }
   expect(await eventsOf(phone.id, 'phone_number.degraded')).toMatchObject([{ reason: 'unstable', drops: 5 }])
-  await say('connecting', 9)
-  await app.crew.reconciler.runOnce(0)
-  expect(await statusOf(phone.id)).toMatchObject({ status: 'disconnected', status_reason: 'reconnecting' })
-  await say('open', 9)
-  expect(await statusOf(phone.id)).toMatchObject({ status: 'connected', problem: 'unstable' })
+  phone.controls.setTroubles({ endless_connecting: true }, phone.engine_name)
+  await eventually(async () => {
+    await app.crew.reconciler.runOnce(0)
+    expect(await statusOf(phone.id)).toMatchObject({ status: 'disconnected', status_reason: 'reconnecting' })
+  })
+  phone.controls.clearTroubles(phone.engine_name)
+  await eventually(async () => {
+    expect(await statusOf(phone.id)).toMatchObject({ status: 'connected', problem: 'unstable' })
+  })
   expect(await eventsOf(phone.id, 'phone_number.disconnected')).toEqual([])
   expect(await eventsOf(phone.id, 'phone_number.connected')).toHaveLength(1)
   await app.db.query(`update phone_numbers set dropped_at = now() - interval '11 minutes' where id = $1`, [phone.id])

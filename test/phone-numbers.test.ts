@@ -69,15 +69,14 @@ it('survive a short loss of the connection without a word, and count as lost aft
   const user = await app.createUser()
   const phone = await app.connectedNumber(user)
   const status = async () => (await user.get(`/api/phone-numbers/${phone.id}/status`)).body.phone_number
-  await app.engineSays(phone.engine_name, {
-    event: 'connection.update',
-    data: { state: 'connecting', statusReason: 200 },
-  })
+  phone.controls.setTroubles({ endless_connecting: true }, phone.engine_name)
+  await eventually(async () => (await status()).problem === 'reconnecting')
   await app.crew.reconciler.runOnce(60)
   expect(await status()).toMatchObject({ status: 'connected' })
   await app.crew.reconciler.runOnce(0)
   expect(await status()).toMatchObject({ status: 'disconnected', status_reason: 'reconnecting' })
-  await app.engineSays(phone.engine_name, { event: 'connection.update', data: { state: 'open', statusReason: 200 } })
+  phone.controls.clearTroubles(phone.engine_name)
+  await eventually(async () => (await status()).status === 'connected')
   expect(await status()).toMatchObject({ status: 'connected', status_reason: null })
 })
 

@@ -58,19 +58,24 @@ export async function saveEngineStates(tx: Queryable, phones: (EngineState & { i
   )
 }
 
+export type Stalled = Pick<
+  PhoneNumber,
+  'id' | 'server_instance' | 'instance_name' | 'engine_generation' | 'receive_groups'
+>
+
 /**
  * Numbers whose engine has been opening new sockets for longer than the grace. Those of a server that is away are left
  * alone: losing a server is the operator's trouble, not a word to each user.
  */
-export async function listStalled(db: Queryable, graceSeconds: number): Promise<number[]> {
-  const { rows } = await db.query<{ id: number }>(
-    `select p.id from phone_numbers p join servers s on s.name = p.server_instance
+export async function listStalled(db: Queryable, graceSeconds: number): Promise<Stalled[]> {
+  const { rows } = await db.query<Stalled>(
+    `select p.id, p.server_instance, p.instance_name, p.engine_generation, p.receive_groups from phone_numbers p join servers s on s.name = p.server_instance
       where p.reconnecting_since < now() - make_interval(secs => $1) and p.status = 'connected'
         and p.deleted_at is null and s.healthy is not false
       limit 500`,
     [graceSeconds],
   )
-  return rows.map((row) => row.id)
+  return rows
 }
 
 /** Numbers that came and went, and have not for a while. */

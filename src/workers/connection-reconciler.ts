@@ -45,7 +45,8 @@ export class ConnectionReconciler {
   /** One round; answers how many numbers were looked at. */
   async runOnce(graceSeconds = GRACE_SECONDS, now?: Date): Promise<number> {
     this.stored.clear()
-    for (const id of await numberStates.listStalled(this.db, graceSeconds)) await this.changes.giveUp(id)
+    const stalled = await numberStates.listStalled(this.db, graceSeconds)
+    await Promise.all(stalled.map((phone) => this.giveUp(phone)))
     for (const id of await numberStates.listCalm(this.db, CALM_SECONDS)) await this.changes.calm(id)
     await connectionChecks.suspectClosed(this.db, now)
     let looked = 0
@@ -79,6 +80,24 @@ export class ConnectionReconciler {
   async prune(): Promise<void> {
     while ((await statusChanges.prune(this.db, HISTORY_DAYS, PRUNE_BATCH)) === PRUNE_BATCH);
     await linkPages.prune(this.db)
+  }
+
+  /**
+   * A reconnect has taken too long, unless the engine says that it is over: its events may come in the wrong order, as
+   * they do when it had to repeat them.
+   */
+  private async giveUp(phone: numberStates.Stalled): Promise<void> {
+    try {
+      await this.roomOf(phone.server_instance).run(async () => {
+        const state = await this.instances.look(phone)
+        if (state === 'open')
+          await this.changes.apply(phone, { kind: 'state', state, reason: null, phone_number: null })
+        else if (state !== 'missing' && state !== 'elsewhere') await this.changes.giveUp(phone.id)
+      })
+    } catch (err) {
+      if (!(err instanceof EngineUnreachable)) throw err
+      // A server that does not answer is the operator's trouble; the next round asks again.
+    }
   }
 
   private async look(due: Due, now: Date): Promise<Outcome> {
