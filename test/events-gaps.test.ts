@@ -24,8 +24,18 @@ const receivedTexts = async () =>
 const gapEvents = async () =>
   (await user.get('/api/events?types=gap')).body.events as { data: { from: string; to: string } }[]
 
+async function send(text: string): Promise<number> {
+  const body = { token: phone.token, number: '628000000001', text }
+  const { id } = (await user.post('/api/messages/send-text?wait=0', body)).body.message as { id: number }
+  await app.ctx.lanes.runDue()
+  await eventually(async () => (await statusOf(id)) === 'sent')
+  return id
+}
+
+const statusOf = async (id: number) => (await user.get(`/api/messages/${id}`)).body.message.status
+
 /** The engine stores what comes, but its webhooks are lost: as when it dies before it could repeat them. */
-async function missed(...texts: string[]) {
+async function missed(texts: string[], meanwhile: () => Promise<void> = () => Promise.resolve()) {
   const webhook = await app.db.query<{ url: string }>('select url from servers limit 1')
   const url = `${webhook.rows[0]!.url}/webhook/set/${phone.engine_name}`
   const set = (enabled: boolean) => {
@@ -39,7 +49,7 @@ async function missed(...texts: string[]) {
   }
   await set(false)
   for (const text of texts) controls().incoming(phone.engine_name, { chat: '628000000009', text })
-  controls().typed(phone.engine_name, { chat: '628000000009', text: 'typed on the phone' })
+  await meanwhile()
   await set(true)
 }
 
@@ -51,11 +61,14 @@ async function seeServers() {
   await app.ctx.gaps.watch()
 }
 
-it('fetches what a number missed while its engine was away, in order, each once, and only what came in', async () => {
+it('fetches what a number missed while its engine was away, each once, with what was typed on the phone', async () => {
   controls().incoming(phone.engine_name, { chat: '628000000009', text: 'before' })
   await eventually(async () => (await receivedTexts()).length === 1)
   const many = Array.from({ length: 120 }, (_, n) => `missed ${n}`)
-  await missed(...many)
+  await missed(many, async () => {
+    controls().typed(phone.engine_name, { chat: '628000000009', text: 'typed on the phone' })
+    await send('sent by us')
+  })
   await outage(300)
   await seeServers()
   expect(await app.ctx.gaps.runDue()).toBe(1)
@@ -63,12 +76,29 @@ it('fetches what a number missed while its engine was away, in order, each once,
   const texts = (await receivedTexts()).filter((text) => !text.startsWith('Echo'))
   expect(texts[0]).toBe('before')
   expect(texts.slice(1).sort()).toEqual(many.sort())
-  expect((await user.get('/api/events?types=message.sent_from_phone')).body.events).toEqual([])
+  const typed = (await user.get('/api/events?types=message.sent_from_phone')).body.events as Told[]
+  expect(typed.map((event) => event.data.message.content.text)).toEqual(['typed on the phone'])
   expect(await gapEvents()).toEqual([])
   await outage(300)
   await seeServers()
   await app.ctx.gaps.runDue()
   expect((await receivedTexts()).filter((text) => text.startsWith('missed'))).toHaveLength(120)
+})
+
+it('learns how a message fared whose receipts were lost', async () => {
+  let id = 0
+  await missed([], async () => {
+    id = await send('was it read?')
+    await eventually(() => Promise.resolve(controls().pendingWebhooks === 0))
+  })
+  expect(await statusOf(id)).toBe('sent')
+  await eventually(async () => {
+    await app.db.query('delete from ingress_keys') // what is asked for again is not taken for a repetition
+    await outage(300)
+    await seeServers()
+    await app.ctx.gaps.runDue()
+    return (await statusOf(id)) === 'read'
+  })
 })
 
 it('takes one missed check for no outage', async () => {
@@ -99,11 +129,34 @@ it('looks back when a socket was opened anew', async () => {
   await app.db.query(`update phone_numbers set first_connected_at = now() - interval '1 hour' where id = $1`, [
     phone.id,
   ])
-  await missed('lost with the memory of the engine')
+  await missed(['lost with the memory of the engine'])
   controls().disconnect(phone.engine_name, 408)
   await eventually(async () => (await app.db.query('select 1 from gaps')).rowCount === 1)
   app.ctx.clock.now = () => new Date(Date.now() + 30_000)
   expect(await app.ctx.gaps.runDue()).toBe(1)
   app.ctx.clock.now = () => new Date()
   expect(await receivedTexts()).toContain('lost with the memory of the engine')
+})
+
+it('looks once more, when it is over, at a socket that is opened again and again', async () => {
+  const reopen = async () => {
+    const { status } = await app.engineSays(phone.engine_name, {
+      event: 'connection.update',
+      data: { state: 'open', statusReason: 200 },
+      date_time: new Date().toISOString() + Math.random(),
+    })
+    expect(status).toBe(200)
+  }
+  await missed(['lost by a second restart'])
+  const windows = async () => (await app.db.query<{ until_at: Date }>('select until_at from gaps')).rows
+  await reopen()
+  await eventually(async () => (await windows()).length === 1)
+  const [{ until_at }] = (await windows()) as [{ until_at: Date }]
+  for (let n = 0; n < 3; n++) await reopen()
+  expect((await windows())[0]!.until_at).toEqual(until_at)
+  expect(await app.ctx.gaps.runDue()).toBe(0)
+  app.ctx.clock.now = () => new Date(until_at.getTime() + 1_000)
+  expect(await app.ctx.gaps.runDue()).toBe(1)
+  app.ctx.clock.now = () => new Date()
+  expect(await receivedTexts()).toContain('lost by a second restart')
 })

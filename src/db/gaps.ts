@@ -38,8 +38,10 @@ export async function noteSights(tx: Queryable, seconds: number): Promise<Outage
   return rows
 }
 
+/** Fetched when it is over: what comes after that would be taken for fetched too. */
 const WIDER = `from_at = least(g.from_at, excluded.from_at), until_at = greatest(g.until_at, excluded.until_at),
-  due_at = least(g.due_at, excluded.due_at), server_instance = excluded.server_instance`
+  due_at = greatest(least(g.due_at, excluded.due_at), g.until_at, excluded.until_at),
+  server_instance = excluded.server_instance`
 
 /** Every number of the server that was ever connected may have missed something; `marginSeconds` for events in flight. */
 export async function openForServer(tx: Queryable, outage: Outage, marginSeconds: number): Promise<number> {

@@ -121,8 +121,7 @@ export function address(jid: string): string {
   return server === 's.whatsapp.net' || server === 'c.us' ? bare : `${bare}@${server}`
 }
 
-/** The engine's words for what became of a message. */
-export const RECEIPTS: Record<string, 'sent' | 'delivered' | 'read' | 'failed'> = {
+const RECEIPTS: Record<string, 'sent' | 'delivered' | 'read' | 'failed'> = {
   SERVER_ACK: 'sent',
   DELIVERY_ACK: 'delivered',
   READ: 'read',
@@ -130,10 +129,13 @@ export const RECEIPTS: Record<string, 'sent' | 'delivered' | 'read' | 'failed'> 
   ERROR: 'failed',
 }
 
+/** What the engine's word for the state of a message means; undefined when it is none of a receipt. */
+export const receiptOf = (word: unknown) =>
+  typeof word === 'string' && Object.hasOwn(RECEIPTS, word) ? RECEIPTS[word] : undefined
+
 function receipt(data: Json): Fact {
   const whatsapp_id = text(data.keyId)
-  const name = text(data.status) ?? ''
-  const status = Object.hasOwn(RECEIPTS, name) ? RECEIPTS[name] : undefined
+  const status = receiptOf(data.status)
   return whatsapp_id && status && data.fromMe !== false ? { kind: 'receipt', whatsapp_id, status } : { kind: 'ignored' }
 }
 

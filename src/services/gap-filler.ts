@@ -6,7 +6,7 @@ import * as gaps from '../db/gaps.js'
 import type { Gap } from '../db/gaps.js'
 import type { Logger } from '../logger.js'
 import type { Clock } from './clock.js'
-import { translate } from './engine-events.js'
+import { type Fact, receiptOf, translate } from './engine-events.js'
 import type { IngressService } from './ingress.js'
 import { publicEvent } from './public-events.js'
 import { toStorable } from './sanitize.js'
@@ -18,8 +18,12 @@ const MARGIN_SECONDS = 120
 const LEASE_SECONDS = 300
 /** Pauses between tries, in seconds; after the last one the gap is told instead. */
 const PAUSES = [30, 60, 120, 300, 600, 1_200, 1_800]
-/** Of 50 messages each: more than a busy number gets in a night. */
+/** Of 200 messages each: more than a busy number gets in a night. */
 const MAX_PAGES = 100
+/** What the engine sends for us; what is typed on the phone comes from another kind of device. */
+const OUR_SOURCE = 'web'
+
+type Found = Extract<Fact, { kind: 'message' | 'receipt' }>
 
 /** Fetches what numbers missed while their engine, or we, were away, and tells what cannot be fetched. */
 export class GapFiller {
@@ -72,19 +76,27 @@ export class GapFiller {
     let oldest: Date | undefined
     for (let page = first; page >= 1; page--) {
       const { records } = await client.findMessagePage(gap.engine_name, window, page)
-      const facts = records.reverse().flatMap((record) => this.incoming(record))
-      oldest ??= facts[0]?.message.sent_at
+      const facts = records.reverse().flatMap((record) => this.factsOf(record))
+      const messages = facts.flatMap((fact) => (fact.kind === 'message' ? [fact.message] : []))
+      oldest ??= messages[0]?.sent_at
       await Promise.all(facts.map((fact) => this.ingress.receiveFound(gap.engine_name, fact)))
-      fetched += facts.length
+      fetched += messages.length
     }
     return pages > MAX_PAGES ? { fetched, missing_until: oldest ?? gap.until_at } : { fetched }
   }
 
-  /** Our own messages are left out: `fromMe: false` as a filter is ignored by the engine. */
-  private incoming(record: unknown) {
+  /** A message, also one that was typed on the phone; of a send of ours how far it has come. */
+  private factsOf(record: unknown): Found[] {
     try {
-      const fact = translate('messages.upsert', toStorable(record))
-      return fact.kind === 'message' && !fact.message.from_me ? [fact] : []
+      const row = toStorable(record) as { source?: unknown; MessageUpdate?: { status?: unknown }[] }
+      const fact = translate('messages.upsert', row)
+      if (fact.kind !== 'message') return []
+      if (!fact.message.from_me || (row.source !== undefined && row.source !== OUR_SOURCE)) return [fact]
+      const { whatsapp_id } = fact.message
+      return (row.MessageUpdate ?? []).flatMap(({ status: word }) => {
+        const status = receiptOf(word)
+        return status ? [{ kind: 'receipt' as const, whatsapp_id, status }] : []
+      })
     } catch (err) {
       this.log.warn({ err }, 'a stored message of the engine was not understood')
       return []

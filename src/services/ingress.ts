@@ -18,17 +18,20 @@ const MAX_WAITING_BYTES = 64 * 1024 * 1024
 const KEPT_CHARACTERS = 4_000
 /** After a socket was opened anew: how far back messages are looked for, and how long WhatsApp may take to hand them over. */
 const REOPENED = { back_seconds: 900, settle_seconds: 20 }
+/** One that is opened again and again is looked at once more, when so long has passed. */
+const REOPENED_AGAIN = { back_seconds: 900, settle_seconds: 600 }
 const REOPENED_EVERY_MS = 600_000
 const CONNECTING_EVERY_MS = 5_000
 
 type Known = EngineEvent['fact']
-type Message = Extract<Fact, { kind: 'message' }>
+type Found = Extract<Fact, { kind: 'message' | 'receipt' }>
 
 /** Takes the engine's webhooks in: whoever gets a 200 can forget the event, because it is committed. */
 export class IngressService {
   private readonly ingesting: CommitLines<EngineEvent, void>
   private readonly connecting = new Repeats(CONNECTING_EVERY_MS)
   private readonly reopened = new Repeats(REOPENED_EVERY_MS)
+  private readonly reopenedAgain = new Repeats(REOPENED_EVERY_MS)
   private bytes = 0
 
   constructor(
@@ -60,9 +63,10 @@ export class IngressService {
     await this.keep(engineName, 'too large', beginning, size)
   }
 
-  /** A message that was found in the engine's store; one that is known already changes nothing. */
-  async receiveFound(engineName: string, fact: Message): Promise<void> {
-    const key = createHash('sha256').update(`found\n${engineName}\n${fact.message.whatsapp_id}`).digest()
+  /** What was found in the engine's store; what is known already changes nothing. */
+  async receiveFound(engineName: string, fact: Found): Promise<void> {
+    const what = fact.kind === 'message' ? fact.message.whatsapp_id : `${fact.whatsapp_id} ${fact.status}`
+    const key = createHash('sha256').update(`found\n${engineName}\n${what}`).digest()
     await this.ingesting.add({ engine_name: engineName, key, fact })
     this.bus.tell('deliveries.due', {})
   }
@@ -109,11 +113,18 @@ export class IngressService {
   /** An engine that restarted has forgotten the events it had not delivered yet. */
   private lookBack(engineName: string) {
     const instanceName = engineName.replace(/_g\d{1,9}$/, '')
-    this.reopened
-      .once(engineName, async () => {
-        // The first socket of a number has nothing before it, and does not count as the one of these minutes.
-        if (!(await gaps.openForInstance(this.db, instanceName, REOPENED))) this.reopened.forget(engineName)
+    let first = false
+    const looked = this.reopened.once(engineName, async () => {
+      first = true
+      // The first socket of a number has nothing before it, and does not count as the one of these minutes.
+      if (!(await gaps.openForInstance(this.db, instanceName, REOPENED))) this.reopened.forget(engineName)
+    })
+    const again = () =>
+      this.reopenedAgain.once(engineName, async () => {
+        await gaps.openForInstance(this.db, instanceName, REOPENED_AGAIN)
       })
+    looked
+      .then(() => (first ? undefined : again()))
       .catch((err: unknown) => this.log.warn({ err, engine_name: engineName }, 'no look back after a new socket'))
   }
 

@@ -8,7 +8,7 @@ import * as lanes from '../db/lanes.js'
 import * as reports from '../db/message-reports.js'
 import type { Changed } from '../db/messages.js'
 import type { Logger } from '../logger.js'
-import { RECEIPTS, addressesOf, momentOf } from './engine-events.js'
+import { addressesOf, momentOf, receiptOf } from './engine-events.js'
 import { contentOf } from './engine-content.js'
 import { fingerprintOf } from './fingerprint.js'
 import { statusEvent } from './message-view.js'
@@ -136,7 +136,7 @@ export class Reconciliation {
             fingerprint: fingerprintOf(type, content),
             sent_at: momentOf(row.messageTimestamp),
           }
-          const statuses = (row.MessageUpdate ?? []).flatMap(({ status }) => RECEIPTS[status] ?? [])
+          const statuses = (row.MessageUpdate ?? []).flatMap(({ status }) => receiptOf(status) ?? [])
           return [
             { phone_number_id, whatsapp_id, status: 'sent' as const, sending },
             ...statuses.map((status) => ({ phone_number_id, whatsapp_id, status })),
