@@ -130,6 +130,15 @@ export async function listAfter(
   return { last_position: rows[0]?.last_position ?? 0, events }
 }
 
+/** How many events are kept after one position and up to another. */
+export async function countBetween(db: Queryable, userId: number, after: number, upTo: number): Promise<number> {
+  const { rows } = await db.query<{ n: number }>(
+    'select count(*) as n from events where user_id = $1 and position > $2 and position <= $3',
+    [userId, after, upTo],
+  )
+  return rows[0]!.n
+}
+
 /** How far the feeds of these users have come. */
 export async function listPositions(db: Queryable, userIds: number[]) {
   const { rows } = await db.query<{ user_id: number; last_position: number }>(

@@ -24,7 +24,7 @@ export interface FeedQuery {
 export interface FeedPage {
   events: FeedEvent[]
   next_cursor: string
-  /** Events between the cursor and the first one here that are past their retention. */
+  /** Events between the cursor and the end of this page that are past their retention. */
   expired: number
 }
 
@@ -40,10 +40,11 @@ export class EventFeed {
   async page(user: User, query: FeedQuery, gone: AbortSignal): Promise<FeedPage> {
     checkTypes(query.types)
     const end = Date.now() + query.wait * 1000
-    const { position: first, expired } = await this.begin(user, query.after)
-    let position = first
+    let position = await this.begin(user, query.after)
+    let expired = 0
     for (;;) {
       const page = await this.read(user, position, query)
+      expired += page.position - position - (await this.countKept(user, position, page, query.types))
       const left = end - Date.now()
       if (page.events.length > 0 || left <= 0 || this.watch.closed || gone.aborted)
         return { ...page, next_cursor: cursorOf(user, page.position), expired }
@@ -62,7 +63,7 @@ export class EventFeed {
   /** Opens a stream of pages, each with where to go on; an empty one is a heartbeat. It ends with the process, the caller, or after ten minutes. */
   async follow(user: User, query: { after?: string; types?: string[] }, gone: AbortSignal) {
     checkTypes(query.types)
-    const { position } = await this.begin(user, query.after ?? 'latest')
+    const position = await this.begin(user, query.after ?? 'latest')
     const open = this.streams.get(user.id) ?? 0
     if (open >= MAX_STREAMS_PER_USER) throw tooManyStreams()
     this.streams.set(user.id, open + 1)
@@ -93,14 +94,18 @@ export class EventFeed {
     return { events: page.events, position: Math.max(last, after) }
   }
 
-  private async begin(user: User, after: string | undefined): Promise<{ position: number; expired: number }> {
+  /** Positions have no gaps, so what is not there any more has expired. */
+  private countKept(user: User, after: number, page: { events: FeedEvent[]; position: number }, types?: string[]) {
+    return types === undefined ? page.events.length : events.countBetween(this.db, user.id, after, page.position)
+  }
+
+  private async begin(user: User, after: string | undefined): Promise<number> {
     const feed = (await events.findFeed(this.db, user.id)) ?? { last_position: 0, oldest: null }
-    if (after === 'latest') return { position: feed.last_position, expired: 0 }
-    const kept = feed.oldest === null ? feed.last_position : feed.oldest - 1
-    if (after === undefined) return { position: kept, expired: 0 }
+    if (after === 'latest') return feed.last_position
+    if (after === undefined) return feed.oldest === null ? feed.last_position : feed.oldest - 1
     const position = positionOf(user, after)
     if (position === undefined || position > feed.last_position) throw strangeCursor()
-    return { position, expired: Math.max(kept - position, 0) }
+    return position
   }
 }
 
