@@ -35,12 +35,12 @@ export async function insert(tx: Queryable, requests: ApiRequest[]): Promise<voi
 }
 
 /** Deletes up to `limit` rows older than that many days; answers how many went. */
-export async function prune(db: Queryable, days: number, limit: number): Promise<number> {
+export async function prune(db: Queryable, days: number, limit: number, now: Date | null): Promise<number> {
   const { rowCount } = await db.query(
     `delete from api_requests where id in (
        select id from (select id, created_at from api_requests order by id limit $2) oldest
-        where created_at < now() - make_interval(days => $1))`,
-    [days, limit],
+        where created_at < coalesce($3, now()) - make_interval(days => $1))`,
+    [days, limit, now],
   )
   return rowCount ?? 0
 }

@@ -47,6 +47,12 @@ export async function take(
   return rows
 }
 
-export async function deleteOld(db: Queryable, hours: number): Promise<void> {
-  await db.query('delete from early_receipts where created_at < now() - make_interval(hours => $1)', [hours])
+export async function prune(db: Queryable, hours: number, batch: number, now: Date | null): Promise<number> {
+  const { rowCount } = await db.query(
+    `delete from early_receipts where (phone_number_id, whatsapp_id, status) in (
+       select phone_number_id, whatsapp_id, status from early_receipts
+        where created_at < coalesce($3, now()) - make_interval(hours => $1) limit $2)`,
+    [hours, batch, now],
+  )
+  return rowCount ?? 0
 }

@@ -160,12 +160,18 @@ export async function findOwned(db: Queryable, userId: number, publicId: string)
  * Deletes old events with their deliveries and attempts, a stretch of ids at a time; what a live webhook is still owed
  * stays. Answers where to go on, or undefined at the first event that is young enough.
  */
-export async function prune(db: Queryable, afterId: number, days: number, batch: number): Promise<number | undefined> {
+export async function prune(
+  db: Queryable,
+  afterId: number,
+  days: number,
+  batch: number,
+  now: Date | null,
+): Promise<number | undefined> {
   const { rows } = await db.query<{ last: number | null; n: number }>(
     `with stretch as (
        select id, created_at from events where id > $1 order by id limit $3),
      old as (
-       select s.id from stretch s where s.created_at < now() - make_interval(days => $2)),
+       select s.id from stretch s where s.created_at < coalesce($4, now()) - make_interval(days => $2)),
      gone as (
        delete from events where id in (
          select o.id from old o
@@ -173,7 +179,7 @@ export async function prune(db: Queryable, afterId: number, days: number, batch:
             select 1 from deliveries d join webhooks w on w.id = d.webhook_id
              where d.event_id = o.id and d.status = 'pending' and w.deleted_at is null)))
      select max(id) as last, count(*) as n from old`,
-    [afterId, days, batch],
+    [afterId, days, batch, now],
   )
   return rows[0]!.n === batch ? rows[0]!.last! : undefined
 }

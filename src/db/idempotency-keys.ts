@@ -68,6 +68,12 @@ export async function giveBack(tx: Queryable, keys: { user_id: number; key: stri
   )
 }
 
-export async function deleteOld(db: Queryable): Promise<void> {
-  await db.query(`delete from idempotency_keys where created_at < now() - make_interval(hours => ${HOURS})`)
+export async function prune(db: Queryable, batch: number, now: Date | null): Promise<number> {
+  const { rowCount } = await db.query(
+    `delete from idempotency_keys where (user_id, key) in (
+       select user_id, key from idempotency_keys
+        where created_at < coalesce($2, now()) - make_interval(hours => ${HOURS}) limit $1)`,
+    [batch, now],
+  )
+  return rowCount ?? 0
 }

@@ -25,20 +25,20 @@ export async function insertUnprocessed(db: Queryable, event: Unprocessed): Prom
   ])
 }
 
-export async function pruneKeys(db: Queryable, days: number, batch: number): Promise<number> {
+export async function pruneKeys(db: Queryable, days: number, batch: number, now: Date | null): Promise<number> {
   const { rowCount } = await db.query(
     `delete from ingress_keys where key in (
-       select key from ingress_keys where created_at < now() - make_interval(days => $1) limit $2)`,
-    [days, batch],
+       select key from ingress_keys where created_at < coalesce($3, now()) - make_interval(days => $1) limit $2)`,
+    [days, batch, now],
   )
   return rowCount ?? 0
 }
 
-export async function pruneUnprocessed(db: Queryable, days: number, batch: number): Promise<number> {
+export async function pruneUnprocessed(db: Queryable, days: number, batch: number, now: Date | null): Promise<number> {
   const { rowCount } = await db.query(
     `delete from unprocessed_events where id in (
-       select id from unprocessed_events where created_at < now() - make_interval(days => $1) order by id limit $2)`,
-    [days, batch],
+       select id from unprocessed_events where created_at < coalesce($3, now()) - make_interval(days => $1) order by id limit $2)`,
+    [days, batch, now],
   )
   return rowCount ?? 0
 }

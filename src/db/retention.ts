@@ -1,48 +1,81 @@
 import type { Queryable } from './database.js'
 
-/** Nothing more happens to these within a day; also `unconfirmed`, which is looked for no longer than that. */
-const FINAL = `('sent', 'delivered', 'read', 'failed', 'unconfirmed', 'expired', 'canceled', 'received')`
+/** Nothing more will come of it, as far as anybody can know. */
+const isOver = (m: string) =>
+  `(${m}.status in ('sent', 'delivered', 'read', 'failed', 'expired', 'canceled', 'received')
+    or ${m}.status = 'unconfirmed' and ${m}.reconcile_at is null)`
+const EMPTY = `content = '{}', fingerprint = null`
+
+interface Age {
+  days: number
+  batch: number
+  now: Date | null
+}
 
 /**
- * Empties what old messages say, a stretch of ids at a time. Answers how far it came; short of a full stretch it has
- * met the first message that is young enough.
+ * Empties what old messages say, a stretch of ids at a time; those that are not over are noted. Answers how far it
+ * came; short of a full stretch it has met the first message that is young enough.
  */
-export async function emptyBodies(db: Queryable, afterId: number, days: number, batch: number) {
+export async function emptyBodies(db: Queryable, afterId: number, { days, batch, now }: Age) {
   const { rows } = await db.query<{ last: number | null; n: number }>(
     `with stretch as (
-       select id, created_at, status from messages where id > $1 order by id limit $3),
+       select id, created_at < coalesce($4, now()) - make_interval(days => $2) as is_old
+         from messages where id > $1 order by id limit $3),
      old as (
-       select id, status from stretch where created_at < now() - make_interval(days => $2)),
+       select id from stretch where id < coalesce((select min(id) from stretch where not is_old), 9223372036854775807)),
      emptied as (
-       update messages m set content = '{}', fingerprint = null
-         from old where m.id = old.id and old.status in ${FINAL})
+       update messages m set ${EMPTY} from old where m.id = old.id and ${isOver('m')} returning m.id),
+     noted as (
+       insert into unemptied_messages select id from old except select id from emptied on conflict do nothing)
      select max(id) as last, count(*) as n from old`,
-    [afterId, days, batch],
+    [afterId, days, batch, now],
   )
   return { last: rows[0]!.last ?? afterId, full: rows[0]!.n === batch }
 }
 
-export async function deleteMessages(db: Queryable, days: number, batch: number): Promise<number> {
+/** Empties those that were noted and are over now; answers how many. */
+export async function emptyLeftOver(db: Queryable, batch: number): Promise<number> {
   const { rowCount } = await db.query(
-    `delete from messages where id in (
-       select id from (select id, created_at, status from messages order by id limit $2) stretch
-        where created_at < now() - make_interval(days => $1) and status in ${FINAL})`,
-    [days, batch],
+    `with over as (
+       delete from unemptied_messages where message_id in (
+         select u.message_id from unemptied_messages u join messages m on m.id = u.message_id
+          where ${isOver('m')} limit $1)
+       returning message_id)
+     update messages m set ${EMPTY} from over where m.id = over.message_id`,
+    [batch],
   )
   return rowCount ?? 0
 }
 
-/** The bytes go with the message's last state; this finds what was left over. */
-export async function deleteMedia(db: Queryable, days: number, batch: number): Promise<number> {
-  const { rowCount } = await db.query(
-    `delete from media where message_id in (
-       select f.message_id
-         from (select message_id, created_at from media order by message_id limit $2) f
-         join messages m on m.id = f.message_id
-        where f.created_at < now() - make_interval(days => $1) and m.status in ${FINAL})`,
-    [days, batch],
+/** Deletes old messages that are over, a stretch of ids at a time. Answers where to go on, undefined at the first young one. */
+export async function deleteMessages(db: Queryable, afterId: number, age: Age): Promise<number | undefined> {
+  return deleteStretch(db, 'messages', 'id', afterId, age)
+}
+
+/** The bytes go with the message's last state; this finds what was left over. As `deleteMessages`. */
+export async function deleteMedia(db: Queryable, afterId: number, age: Age): Promise<number | undefined> {
+  return deleteStretch(db, 'media', 'message_id', afterId, age)
+}
+
+async function deleteStretch(
+  db: Queryable,
+  table: 'messages' | 'media',
+  key: 'id' | 'message_id',
+  afterId: number,
+  { days, batch, now }: Age,
+): Promise<number | undefined> {
+  const { rows } = await db.query<{ last: number | null; n: number }>(
+    `with stretch as (
+       select ${key} as id, created_at from ${table} where ${key} > $1 order by ${key} limit $3),
+     old as (
+       select id from stretch where created_at < coalesce($4, now()) - make_interval(days => $2)),
+     gone as (
+       delete from ${table} where ${key} in (
+         select m.id from old join messages m on m.id = old.id where ${isOver('m')}))
+     select max(id) as last, count(*) as n from old`,
+    [afterId, days, batch, now],
   )
-  return rowCount ?? 0
+  return rows[0]!.n === batch ? rows[0]!.last! : undefined
 }
 
 export async function findMark(db: Queryable, name: string): Promise<number> {

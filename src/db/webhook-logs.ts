@@ -49,11 +49,11 @@ export async function listOfDelivery(db: Queryable, deliveryId: number, limit: n
   return rows.reverse()
 }
 
-export async function prune(db: Queryable, days: number, batch: number): Promise<number> {
+export async function prune(db: Queryable, days: number, batch: number, now: Date | null): Promise<number> {
   const { rowCount } = await db.query(
     `delete from webhook_logs where id in (
-       select id from webhook_logs where sent_at < now() - make_interval(days => $1) order by sent_at limit $2)`,
-    [days, batch],
+       select id from webhook_logs where sent_at < coalesce($3, now()) - make_interval(days => $1) order by sent_at limit $2)`,
+    [days, batch, now],
   )
   return rowCount ?? 0
 }

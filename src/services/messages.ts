@@ -121,6 +121,8 @@ export class MessageService {
         'conflict',
         `This message is ${message.status}; only a failed, expired, canceled or unconfirmed one can be retried.`,
       )
+    if (Object.keys(message.content).length === 0)
+      throw new AppError('conflict', 'What this message said is no longer kept. Send it again.')
     const bytes = message.has_bytes ? await media.find(this.db, id) : undefined
     if ('mime_type' in message.content && !bytes)
       throw new AppError('conflict', 'The file of this message is no longer kept. Send it again.')

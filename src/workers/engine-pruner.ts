@@ -13,8 +13,8 @@ export class EnginePruner {
     private readonly days: number,
   ) {}
 
-  async runOnce(): Promise<void> {
+  async runOnce(now: Date | null = null): Promise<void> {
     if (this.days === 0) return
-    while ((await engineMessages.prune(this.db, this.days, BATCH)) === BATCH) await pause(BREATH_MS)
+    while ((await engineMessages.prune(this.db, this.days, BATCH, now)) === BATCH) await pause(BREATH_MS)
   }
 }

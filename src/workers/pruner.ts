@@ -33,34 +33,37 @@ export class Pruner {
     private readonly keep: Retention,
   ) {}
 
-  async runOnce(): Promise<void> {
+  async runOnce(now: Date | null = null): Promise<void> {
     const { db, keep } = this
-    await this.untilFew(() => apiRequests.prune(db, keep.request_log_days, BATCH))
-    await this.untilFew(() => ingress.pruneKeys(db, INGRESS_KEY_DAYS, BATCH))
-    await this.untilFew(() => ingress.pruneUnprocessed(db, keep.event_days, BATCH))
-    await earlyReceipts.deleteOld(db, EARLY_RECEIPT_HOURS)
-    await idempotencyKeys.deleteOld(db)
-    await this.untilFew(() => webhookLogs.prune(db, keep.webhook_log_days, BATCH))
-    await this.pruneEvents()
-    await this.untilFew(() => retention.deleteMedia(db, keep.media_days, BATCH))
-    if (keep.message_body_days > 0) await this.emptyBodies()
-    if (keep.message_days > 0) await this.untilFew(() => retention.deleteMessages(db, keep.message_days, BATCH))
+    await this.untilFew(() => apiRequests.prune(db, keep.request_log_days, BATCH, now))
+    await this.untilFew(() => ingress.pruneKeys(db, INGRESS_KEY_DAYS, BATCH, now))
+    await this.untilFew(() => ingress.pruneUnprocessed(db, keep.event_days, BATCH, now))
+    await this.untilFew(() => earlyReceipts.prune(db, EARLY_RECEIPT_HOURS, BATCH, now))
+    await this.untilFew(() => idempotencyKeys.prune(db, BATCH, now))
+    await this.untilFew(() => webhookLogs.prune(db, keep.webhook_log_days, BATCH, now))
+    await this.toTheYoung((at) => events.prune(db, at, keep.event_days, BATCH, now))
+    await this.toTheYoung((at) => retention.deleteMedia(db, at, { days: keep.media_days, batch: BATCH, now }))
+    if (keep.message_body_days > 0) await this.emptyBodies(now)
+    if (keep.message_days > 0)
+      await this.toTheYoung((at) => retention.deleteMessages(db, at, { days: keep.message_days, batch: BATCH, now }))
   }
 
   private async untilFew(prune: () => Promise<number>): Promise<void> {
     while ((await prune()) === BATCH) await pause(BREATH_MS)
   }
 
-  private async pruneEvents(): Promise<void> {
-    for (let at: number | undefined = 0; at !== undefined; await pause(BREATH_MS))
-      at = await events.prune(this.db, at, this.keep.event_days, BATCH)
+  /** Goes past what has to stay, up to the first row that is young enough. */
+  private async toTheYoung(prune: (at: number) => Promise<number | undefined>): Promise<void> {
+    for (let at: number | undefined = 0; at !== undefined; await pause(BREATH_MS)) at = await prune(at)
   }
 
   /** Remembers how far it came: emptied messages stay, and would be looked at again each time. */
-  private async emptyBodies(): Promise<void> {
+  private async emptyBodies(now: Date | null): Promise<void> {
+    await this.untilFew(() => retention.emptyLeftOver(this.db, BATCH))
     let at = await retention.findMark(this.db, 'message-bodies')
     for (let full = true; full; await pause(BREATH_MS)) {
-      const stretch = await retention.emptyBodies(this.db, at, this.keep.message_body_days, BATCH)
+      const age = { days: this.keep.message_body_days, batch: BATCH, now }
+      const stretch = await retention.emptyBodies(this.db, at, age)
       at = stretch.last
       full = stretch.full
       await retention.saveMark(this.db, 'message-bodies', at)
