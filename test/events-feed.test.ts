@@ -182,6 +182,27 @@ describe('GET /api/events/stream', () => {
     expect((await user.get('/api/events/stream').set('last-event-id', 'nonsense')).status).toBe(400)
   })
 
+  it('is open twenty times per user at most, and one that ends makes room', async () => {
+    const headers = { 'x-api-key': user.api_key }
+    const leave = new AbortController()
+    const open = (signal?: AbortSignal) => fetch(`${app.url}/api/events/stream`, { headers, signal })
+    const first = await open(leave.signal)
+    const others = new AbortController()
+    const streams = await Promise.all(Array.from({ length: 19 }, () => open(others.signal)))
+    expect([first, ...streams].map(({ status }) => status)).toEqual(Array(20).fill(200))
+    const refused = await user.get('/api/events/stream')
+    expect([refused.status, refused.body.error.code]).toEqual([429, 'rate_limited'])
+    expect((await feed()).status).toBe(200)
+    leave.abort()
+    await eventually(async () => {
+      const once = new AbortController()
+      const { status } = await open(once.signal)
+      once.abort()
+      return status === 200
+    })
+    others.abort()
+  })
+
   it('ends cleanly, like a long poll, when the process stops', async () => {
     const replica = await app.startReplica({ ROLE: 'api' })
     const headers = { 'x-api-key': user.api_key }

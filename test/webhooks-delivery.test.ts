@@ -305,6 +305,43 @@ describe('self-service', () => {
     expect((await deliveries('?status=delivered')).map(({ attempt_count }) => attempt_count)).toEqual([13, 13, 13])
   })
 
+  it('brings forward what waits for its next attempt, and nothing twice', async () => {
+    sink.replyWith(500, 500)
+    await happen('a')
+    await happen('b')
+    await work()
+    const again = async () =>
+      (await user.post(`/api/webhooks/${webhook.id}/redeliver`, { status: 'pending' })).body.redelivered as number
+    expect(await again()).toBe(2)
+    expect(await again()).toBe(0)
+    await work()
+    expect(texts()).toHaveLength(4)
+  })
+
+  it.each([
+    ['a range upside down', { from: '2026-02-01T00:00:00Z', to: '2026-01-01T00:00:00Z' }],
+    ['a range that begins tomorrow', { from: new Date(Date.now() + 2 * DAY).toISOString() }],
+    ['a time that is none', { from: 'yesterday' }],
+    ['a status that is none', { status: 'lost' }],
+    ['an unknown event type', { event_types: ['no.such'] }],
+  ])('refuses %s', async (_what, body) => {
+    const answer = await user.post(`/api/webhooks/${webhook.id}/redeliver`, body)
+    expect([answer.status, answer.body.error.code]).toEqual([400, 'invalid_request'])
+  })
+
+  it.each([
+    'from=2026-02-01&to=2026-01-01',
+    'from=x',
+    'status=lost',
+    'event_type=no.such',
+    'cursor=nonsense',
+    'limit=0',
+    `cursor=${Buffer.from('feed:1:1').toString('base64url')}`,
+  ])('refuses a list with %s', async (query) => {
+    const answer = await user.get(`/api/webhooks/${webhook.id}/deliveries?${query}`)
+    expect([answer.status, answer.body.error.code]).toEqual([400, 'invalid_request'])
+  })
+
   it('pages through deliveries without losing or repeating one', async () => {
     for (let n = 0; n < 25; n++) await happen(`${n}`)
     const seen: number[] = []

@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs'
 import { Webhook } from 'standardwebhooks'
+import { EVENT_TYPES } from '../src/services/public-events.js'
 import { type TestApp, type TestNumber, type TestUser, eventually, startTestApp } from './support/test-app.js'
 import { WebhookSink } from './support/webhook-sink.js'
 
@@ -30,6 +32,17 @@ const create = async (body: object = {}) => {
   expect(answer.status).toBe(201)
   return answer.body.webhook as { id: number; secret: string; [name: string]: unknown }
 }
+interface Shown {
+  phone_number: object | null
+  data: object
+}
+/** The events as docs/webhooks.md shows them; docs.test.ts holds those against real ones. */
+const examples = new Map(
+  [...readFileSync('docs/webhooks.md', 'utf8').matchAll(/```json (\S+)\n(.*?)```/gs)].map(([, type, json]) => [
+    type,
+    JSON.parse(json!) as Shown,
+  ]),
+)
 const remove = (id: number) => user.delete(`/api/webhooks/${id}`)
 
 describe('a webhook', () => {
@@ -129,6 +142,19 @@ describe('a webhook', () => {
     expect(got!.body).toMatchObject({ type: 'usage.threshold', test: true, position: 0, phone_number: null })
     expect(got!.body.id).toBe(got!.headers['webhook-id'])
     expect(() => new Webhook(webhook.secret).verify(got!.text, got!.headers as never)).not.toThrow()
+    await remove(webhook.id)
+  })
+
+  it('answers a test of any event type with the frame and fields of the real one', async () => {
+    const webhook = await create()
+    for (const event_type of EVENT_TYPES) {
+      const { test } = (await user.post(`/api/webhooks/${webhook.id}/test`, { event_type })).body
+      expect(test).toMatchObject({ delivered: true, event_type })
+      const shown = examples.get(event_type)!
+      const { body } = sink.received.at(-1)!
+      expect([event_type, body.phone_number === null]).toEqual([event_type, shown.phone_number === null])
+      expect(Object.keys(body.data).sort()).toEqual(Object.keys(shown.data).sort())
+    }
     await remove(webhook.id)
   })
 

@@ -92,7 +92,7 @@ export interface Range {
   limit: number
 }
 
-/** Owes a webhook's deliveries of events of a time range again, oldest first; answers how many. */
+/** Owes a webhook's deliveries of events of a time range again, oldest first; answers how many. What is due is left alone. */
 export async function redeliverRange(
   tx: Queryable,
   webhookId: number,
@@ -105,6 +105,7 @@ export async function redeliverRange(
         select d.id from deliveries d join events e on e.id = d.event_id
          where d.webhook_id = $1 and d.created_at >= $3 and d.created_at <= $4 and d.status = any($5::text[])
            and ($6::text[] is null or e.type = any($6))
+           and (d.status <> 'pending' or d.due_at > coalesce($2, now()))
          order by d.created_at, d.id limit $7)`,
     [webhookId, now, range.from, range.to, range.statuses, range.event_types ?? null, range.limit],
   )

@@ -17,6 +17,8 @@ import { type EventType, publicEvent } from './public-events.js'
 const MAX_TESTS = 16
 const SAMPLE_NUMBER = { id: 1, display_name: 'Support', phone_number: '6281234567890', metadata: {} }
 
+const ABOUT_THE_USER = new Set<EventType>(['usage.threshold', 'plan.expiring', 'plan.expired', 'webhook.disabled'])
+
 /** Sends a signed sample and shows what the receiver says; nothing is stored and nothing is retried. */
 export class WebhookTester {
   private readonly tests = new Semaphore(MAX_TESTS)
@@ -51,8 +53,7 @@ export class WebhookTester {
   /** Like the real thing, with `test: true`, position 0 and the id that is in the headers. */
   private async sampleBody(user: User, phoneId: number | null, type: EventType, id: string, at: Date): Promise<string> {
     const own = phoneId === null ? undefined : await phoneNumbers.findOwned(this.db, user.id, phoneId)
-    const aboutUser = type === 'usage.threshold' || type === 'webhook.disabled'
-    const subject = aboutUser ? { user_id: user.id } : (own ?? { ...SAMPLE_NUMBER, user_id: user.id })
+    const subject = ABOUT_THE_USER.has(type) ? { user_id: user.id } : (own ?? { ...SAMPLE_NUMBER, user_id: user.id })
     const sample = JSON.parse(publicEvent(type, subject, sampleData(type), at).payload.join('0')) as Record<
       string,
       unknown
