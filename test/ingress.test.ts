@@ -126,6 +126,12 @@ it('lets events of an earlier life tell messages, but not the state', async () =
   expect(await statusOf()).toMatchObject({ status: 'disconnected', status_reason: 'logged_out' })
 })
 
+it('takes what comes with the event in its path, as when somebody has switched byEvents on', async () => {
+  const answer = await app.engineSays(phone.engine_name, upsert('By events'), undefined, 'messages-upsert')
+  expect(answer.status).toBe(200)
+  expect((await stored()).at(-1)).toBe('By events')
+})
+
 it('hears nothing of a deleted number any more', async () => {
   const other = await app.connectedNumber(user)
   await user.delete(`/api/phone-numbers/${other.id}`)

@@ -1,3 +1,4 @@
+import { WEBHOOK_EVENTS } from '../src/clients/evolution.js'
 import { expectRefusal } from './support/refusal.js'
 import { type ConnectedNumber, type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 
@@ -248,19 +249,29 @@ it('an engine that has just started and does not know its instances yet: no sess
 it('a webhook that somebody changed on the engine is set again, and all of them when our address moves', async () => {
   const phone = await app.connectedNumber(user)
   const { url } = app.sandboxes.find((one) => one.controls === phone.controls)!
+  const set = async (webhook: object) => {
+    const answer = await fetch(`${url}/webhook/set/${phone.engine_name}`, {
+      method: 'POST',
+      headers: { apikey: 'engine-key-of-the-test-pool-0123456789', 'content-type': 'application/json' },
+      body: JSON.stringify({ webhook }),
+    })
+    expect(answer.status).toBe(201)
+    await app.db.query(
+      `update connection_checks set settings_at = now() - interval '2 hours' where phone_number_id = $1`,
+      [phone.id],
+    )
+    await lookNow(phone.id)
+  }
   const webhook = { enabled: true, url: 'http://127.0.0.1:9/elsewhere', events: ['MESSAGES_UPSERT'] }
-  const set = await fetch(`${url}/webhook/set/${phone.engine_name}`, {
-    method: 'POST',
-    headers: { apikey: 'engine-key-of-the-test-pool-0123456789', 'content-type': 'application/json' },
-    body: JSON.stringify({ webhook: { ...webhook, headers: {}, byEvents: false, base64: false } }),
-  })
-  expect(set.status).toBe(201)
-  await app.db.query(
-    `update connection_checks set settings_at = now() - interval '2 hours' where phone_number_id = $1`,
-    [phone.id],
-  )
-  await lookNow(phone.id)
+  await set({ ...webhook, headers: {}, byEvents: false, base64: false })
   expect(phone.controls.instance(phone.engine_name).webhook_url).toContain('/internal/evolution/')
+
+  const ours = { ...app.ctx.instances.webhookOf(phone.engine_name), enabled: true, events: [...WEBHOOK_EVENTS] }
+  for (const odd of [{ byEvents: true }, { base64: true }]) {
+    phone.controls.clearRequests()
+    await set({ ...ours, byEvents: false, base64: false, ...odd })
+    expect(requestsOf(phone, '/webhook/set')).toBe(2)
+  }
 
   phone.controls.clearRequests()
   await app.db.query(

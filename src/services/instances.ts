@@ -136,10 +136,14 @@ export class InstanceService {
       enabled?: boolean
       events?: string[]
       headers?: Record<string, string>
+      webhookByEvents?: boolean
+      webhookBase64?: boolean
     } | null
     const { url, headers } = this.webhookOf(name)
     return (
       found?.enabled === true &&
+      found.webhookByEvents !== true &&
+      found.webhookBase64 !== true &&
       found.url === url &&
       found.headers?.[INGRESS_HEADER] === headers[INGRESS_HEADER] &&
       WEBHOOK_EVENTS.every((event) => found.events?.includes(event))

@@ -34,6 +34,7 @@ export const ENTRIES: Record<string, Entry> = {
   'GET /readyz': open,
   'GET /health': open,
   'POST /internal/evolution/:engine_name': open, // has a secret of its own: ingress.test.ts
+  'POST /internal/evolution/:engine_name/:event': open,
   'GET /link/:token': open, // the token is the permission: numbers-link-page.test.ts
   'GET /link/:token/status': open,
   'POST /link/:token/pairing-code': open,

@@ -50,9 +50,14 @@ export async function startTestApp(options: TestAppOptions = {}) {
     /** Calls with another key than the one of the registration. */
     withKey: (api_key: string) => callsOf(api, api_key),
     /** What an engine posts, byte by byte, with the secret of the instance unless another is given. */
-    engineSays: (engineName: string, body: string | object, secret = ingressSecret(ENGINE_KEY, engineName)) =>
+    engineSays: (
+      engineName: string,
+      body: string | object,
+      secret = ingressSecret(ENGINE_KEY, engineName),
+      byEvent?: string,
+    ) =>
       api
-        .post(`/internal/evolution/${encodeURIComponent(engineName)}`)
+        .post(`/internal/evolution/${encodeURIComponent(engineName)}${byEvent ? `/${byEvent}` : ''}`)
         .set('content-type', 'application/json')
         .set(secret === '' ? {} : { [INGRESS_HEADER]: secret })
         .send(typeof body === 'string' ? body : JSON.stringify(body)),
