@@ -137,9 +137,24 @@ describe('a user who leaves', () => {
     const other = await app.createUser()
     const phone = await app.connectedNumber(other)
     await other.post('/api/messages/send-text', { token: phone.token, number: '628000000001', text: 'Stays' })
+    await app.engineSays(phone.engine_name, '{"event":"broken"')
+    await app.db.query(`insert into early_receipts values ($1, 'EARLY', 'read')`, [phone.id])
+    await app.ctx.requestLog.flush()
+    const kept = async () => {
+      const { rows } = await app.db.query(
+        `select (select count(*) from events where user_id = $1) as events,
+                (select count(*) from api_requests where user_id = $1) as requests,
+                (select count(*) from early_receipts where phone_number_id = $2) as receipts,
+                (select count(*) from unprocessed_events where engine_name = $3) as unprocessed`,
+        [other.id, phone.id, phone.engine_name],
+      )
+      return Object.values(rows[0]!)
+    }
+    expect(await kept()).not.toContain(0)
     await leave()
     laterBy(200)
     await app.ctx.userDeletion.runOnce()
+    expect(await kept()).not.toContain(0)
     expect((await other.get('/api/messages')).body.messages).not.toEqual([])
     expect(instances()).toContain(phone.engine_name)
   })

@@ -45,8 +45,19 @@ it('are made by the operator, with a link to set the password once', async () =>
   expect(
     (await app.api.post('/api/auth/login').send({ email: 'shop@example.com', password: 'Brand-New-1' })).status,
   ).toBe(200)
-  const again = (await admin.post(`/users/${body.user.id}/password-reset`)).body.password_reset
-  expect(again.url).not.toBe(body.password_reset.url)
+})
+
+it('have one good link at a time, whatever links others get', async () => {
+  const [ani, budi] = [await app.createUser(), await app.createUser()]
+  const link = async ({ id }: TestUser) => {
+    const { url } = (await admin.post(`/users/${id}/password-reset`)).body.password_reset as { url: string }
+    return new URL(url).hash.slice(1)
+  }
+  const reset = (token: string) => app.api.post('/api/auth/reset-password').send({ token, password: 'Brand-New-1' })
+  const [old, good] = [await link(ani), await link(ani)]
+  await link(budi)
+  expectRefusal(await reset(old), 401, 'unauthorized')
+  expect((await reset(good)).status).toBe(200)
 })
 
 it.each([
@@ -106,9 +117,12 @@ it('that are suspended send nothing and are answered nothing; afterwards everyth
 it('that are suspended and unlinked leave their servers, and link again afterwards', async () => {
   const user = await app.createUser()
   const phone = await app.connectedNumber(user)
+  const other = await app.connectedNumber(await app.createUser())
+  const linked = () => app.sandboxes.flatMap(({ controls }) => controls.instances().map(({ name }) => name))
   await admin.post(`/users/${user.id}/suspend`, { unlink_numbers: true })
   await app.crew.remover.runDue()
-  expect(phone.controls.instances().map(({ name }) => name)).not.toContain(phone.engine_name)
+  expect(linked()).not.toContain(phone.engine_name)
+  expect(linked()).toContain(other.engine_name)
   await admin.post(`/users/${user.id}/activate`)
   const status = (await user.get(`/api/phone-numbers/${phone.id}/status`)).body.phone_number
   expect(status).toMatchObject({ status: 'disconnected', status_reason: 'suspended', token: phone.token })

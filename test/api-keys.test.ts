@@ -29,12 +29,14 @@ it('wins over a Bearer of somebody else', async () => {
 
 it('is rotated: the old one ends at once, the new one works, the profile shows its hint', async () => {
   const user = await app.createUser()
+  const other = await app.createUser()
   expect((await user.get('/api/user/profile')).status).toBe(200) // now it is cached
   const rotated = await user.post('/api/user/api-key/rotate')
   expect(rotated.status).toBe(200)
   expect(rotated.body.api_key).toMatch(/^wsk_[\w-]{43}$/)
   expect(rotated.body.api_key).not.toBe(user.api_key)
   expectRefusal(await user.get('/api/user/profile'), 401, 'unauthorized')
+  expect((await other.get('/api/user/profile')).status).toBe(200)
   const { body } = await profileWith({ 'x-api-key': rotated.body.api_key })
   expect(body.user.api_key).toBe(`wsk_…${(rotated.body.api_key as string).slice(-4)}`)
 })

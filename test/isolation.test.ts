@@ -1,5 +1,6 @@
 import { expectRefusal } from './support/refusal.js'
 import { type ConnectedNumber, type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
+import { WebhookSink } from './support/webhook-sink.js'
 
 /* That each route refuses a stranger's id is in refusals.test.ts; here are the ways around an id. */
 
@@ -8,11 +9,15 @@ let ani: TestUser
 let budi: TestUser
 let anis: ConnectedNumber
 let budis: ConnectedNumber
+let sink: WebhookSink
 const MISSING = 999_999_999
 beforeAll(async () => {
   app = await startTestApp()
   ani = await app.createUser()
   budi = await app.createUser()
+  sink = await WebhookSink.start()
+  await ani.post('/api/webhooks', { url: `${sink.url}/ani`, event_types: ['*'] })
+  await budi.post('/api/webhooks', { url: `${sink.url}/budi`, event_types: ['*'] })
   anis = await app.connectedNumber(ani)
   budis = await app.connectedNumber(budi)
   await send(ani, anis, "Ani's words")
@@ -20,7 +25,10 @@ beforeAll(async () => {
   await eventually(async () => (await ani.get('/api/messages')).body.messages.length === 2)
   await eventually(async () => (await budi.get('/api/messages')).body.messages.length === 2)
 })
-afterAll(() => app.stop())
+afterAll(async () => {
+  await app.stop()
+  await sink.stop()
+})
 
 const send = (user: TestUser, { token }: { token: string }, text: string, more: object = {}, key?: string) =>
   user
@@ -57,6 +65,14 @@ it("another's Idempotency-Key is just a text", async () => {
   const second = await send(budi, budis, 'Once', {}, 'order-1')
   expect([first.status, second.status]).toEqual([200, 200])
   expect(second.body.message.id).not.toBe(first.body.message.id)
+  const many = (user: TestUser, { token }: { token: string }) =>
+    user
+      .post('/api/messages/bulk', { token, messages: [{ number: '628000000001', text: 'Many' }] })
+      .set('idempotency-key', 'orders')
+  const [mine, yours] = [await many(ani, anis), await many(budi, budis)]
+  expect([mine.status, yours.status]).toEqual([202, 202])
+  expect(yours.body.results).toEqual([{ index: 0, message_id: expect.any(Number) }])
+  expect(yours.body.results[0].message_id).not.toBe(mine.body.results[0].message_id)
 })
 
 it("another's message cannot be answered to", async () => {
@@ -87,11 +103,38 @@ it('lists, figures, events, requests and the export hold what is one’s own', a
   for (const path of paths) {
     const { status, text } = await budi.get(`/api/${path}`)
     expect(status).toBe(200)
-    for (const foreign of ["Ani's words", ani.email, anis.instance_name, anis.token])
+    for (const foreign of ["Ani's words", ani.email, anis.instance_name, anis.token, `${sink.url}/ani`])
       expect([path, text]).not.toEqual([path, expect.stringContaining(foreign)])
   }
   const mine = idsOf((await ani.get('/api/messages')).body.messages)
   expect(idsOf((await budi.get('/api/messages')).body.messages).filter((id) => mine.includes(id))).toEqual([])
+})
+
+it('a webhook for all numbers is told what happens to those of its user', async () => {
+  const numbersIn = (path: string) =>
+    sink.received.filter((one) => one.path.endsWith(path)).map(({ body }) => (body.phone_number as { id: number }).id)
+  for (const path of ['/ani', '/budi']) await eventually(() => Promise.resolve(numbersIn(path).length > 2))
+  expect(new Set(numbersIn('/ani'))).toEqual(new Set([anis.id]))
+  expect(new Set(numbersIn('/budi'))).toEqual(new Set([budis.id]))
+})
+
+it('whoever has nothing yet finds nothing, neither in the dashboard nor in the export', async () => {
+  const citra = await app.createUser()
+  await app.ctx.requestLog.flush()
+  const { body } = await citra.get('/api/dashboard')
+  expect(body.dashboard).toMatchObject({ phone_numbers: { total: 0, by_status: {} }, recent_events: [] })
+  const { user, exported_at, success, api_keys, ...rest } = JSON.parse((await citra.get('/api/user/export')).text)
+  expect([user.id, success, exported_at]).toEqual([citra.id, true, expect.any(String)])
+  expect(api_keys).toMatchObject([{ name: 'default', hint: `wsk_…${citra.api_key.slice(-4)}` }])
+  expect(rest).toEqual({
+    phone_numbers: [],
+    webhooks: [],
+    usage: [],
+    statistics: [],
+    messages: [],
+    events: [],
+    requests: [],
+  })
 })
 
 it.each([

@@ -60,6 +60,19 @@ it('80 % and all of the day are told once each, though refunds cross them again'
   ])
 })
 
+it('what one user has been told does not keep it from another', async () => {
+  const [ani, budi] = [await newSender(app), await newSender(app)]
+  for (const { user, phone, queue } of [ani, budi]) {
+    await limitTo(user.id, 5)
+    await user.post(`/api/phone-numbers/${phone.id}/queue/pause`)
+    for (let n = 0; n < 3; n++) await queue(QUIET, `n ${n}`)
+  }
+  for (const { queue, user } of [ani, budi]) {
+    await queue(QUIET, 'the fourth')
+    expect((await eventsOf(app, user, 'usage.threshold')).map(({ data }) => data.percent)).toEqual([80])
+  }
+})
+
 it('an unconfirmed message stays charged, a failed and an expired one do not, each once', async () => {
   const { phone, queue, becomes, used, queueState } = await newSender(app)
   await becomes(await queue('628000000015', 'unclear'), 'unconfirmed')
