@@ -6,15 +6,22 @@ export type Logger = pino.Logger
 const PRIVATE = new Set([
   'api_key',
   'apikey',
+  'x-api-key',
   'password',
+  'old_password',
+  'new_password',
+  'password_hash',
   'token',
+  'access_token',
   'secret',
+  'webhook_secret',
   'authorization',
   'recipient',
   'number',
   'text',
   'caption',
   'qr_code',
+  'pairing_code',
 ])
 
 /** JSON lines on standard output. error: a human must act; warn: worth a look; info: one line per request or attempt. */
