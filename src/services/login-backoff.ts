@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto'
-import type { Database } from '../db/database.js'
+import { Semaphore } from '../clients/semaphore.js'
+import type { Database, Queryable } from '../db/database.js'
 import * as loginTries from '../db/login-tries.js'
 import type { LoginTries } from '../db/login-tries.js'
 import { AppError } from '../errors.js'
@@ -36,6 +37,9 @@ export interface LoginTry {
  * is longer than a quarter of an hour, and tries during a wait do not make it longer. Knows nothing of who is a user.
  */
 export class LoginBackoff {
+  /** A crowd that logs in takes two connections to the database, and leaves the others to those who send. */
+  private readonly turns = new Semaphore(2)
+
   constructor(
     private readonly db: Database,
     private readonly clock: Clock,
@@ -44,8 +48,7 @@ export class LoginBackoff {
 
   /** Counts a try before the password is looked at, or many at once would all be free. Throws `rate_limited`. */
   async begin(one: LoginTry): Promise<void> {
-    const now = this.clock.now()
-    await this.db.transaction(async (tx) => {
+    await this.inTurn(async (tx, now) => {
       const [pair, email, address] = await this.lock(tx, one, now)
       const trusted = pair.trusted_until !== null && pair.trusted_until > now
       const wait = trusted ? waitOf([pair], now) : waitOf([pair, email, address], now)
@@ -58,8 +61,7 @@ export class LoginBackoff {
 
   /** Takes back what `begin` counted, and remembers that this address is one of the owner's. */
   async succeed(one: LoginTry): Promise<void> {
-    const now = this.clock.now()
-    await this.db.transaction(async (tx) => {
+    await this.inTurn(async (tx, now) => {
       const [pair, ...others] = await this.lock(tx, one, now)
       const trusted_until = new Date(now.getTime() + TRUSTED_DAYS * DAY_MS)
       const forgiven = others.map((row) => ({ ...row, failures: Math.max(0, row.failures - 1), blocked_until: null }))
@@ -74,7 +76,11 @@ export class LoginBackoff {
     await loginTries.deleteOld(this.db, KEPT_DAYS, this.clock.now())
   }
 
-  private async lock(tx: Parameters<typeof loginTries.lockAll>[0], { email, address }: LoginTry, now: Date) {
+  private inTurn(work: (tx: Queryable, now: Date) => Promise<void>): Promise<void> {
+    return this.turns.run(() => this.db.transaction((tx) => work(tx, this.clock.now())))
+  }
+
+  private async lock(tx: Queryable, { email, address }: LoginTry, now: Date) {
     const subjects = [`pair ${email} ${address}`, `email ${email}`, `address ${address}`]
     const hashes = subjects.map((subject) => createHmac('sha256', this.secret).update(subject).digest())
     return (await loginTries.lockAll(tx, hashes, now)) as [LoginTries, LoginTries, LoginTries]
