@@ -7,6 +7,7 @@ import { backlog } from './parts/backlog.js'
 import { delivery } from './parts/delivery.js'
 import { idle } from './parts/idle.js'
 import { ingress } from './parts/ingress.js'
+import { key } from './parts/key.js'
 import { large } from './parts/large.js'
 import { lone } from './parts/lone.js'
 import { queue } from './parts/queue.js'
@@ -20,6 +21,7 @@ interface Part {
 const PARTS: Record<string, Part> = {
   send: { title: 'Sending: POST /api/messages/send-text, 256 callers, each with its own number', run: send },
   lone: { title: 'One lone send', run: lone },
+  key: { title: 'Who is calling: one check of an API key', run: key },
   ingress: { title: 'Ingress: incoming messages over 128 connections, every 200 committed', run: ingress },
   delivery: { title: 'Webhook deliveries', run: delivery },
   idle: { title: 'Idle with 10,000 webhooks', run: idle },

@@ -110,6 +110,21 @@ async function twelveCalls() {
   await user.get('/api/dashboard')
 }
 
+it('an API key costs one look-up in an index, and none while it is cached', async () => {
+  const { api_key } = await app.createUser()
+  const check = () => asked(async () => void (await app.ctx.authenticator.authenticate({ api_key })))
+  const first = [...(await check())]
+  expect(first).toHaveLength(1)
+  const [[text, values]] = first as [[string, unknown[]]]
+  const { rows } = await app.db.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(`explain (format json) ${text}`, values)
+  const reads = nodesOf(rows[0]!['QUERY PLAN'][0].Plan).filter((node) => node['Relation Name'])
+  expect(reads.map((node) => [node['Relation Name'], node['Node Type']])).toEqual([
+    ['api_keys', 'Index Scan'],
+    ['users', 'Index Scan'],
+  ])
+  expect((await check()).size).toBe(0)
+})
+
 /** Queue, receipts, incoming messages, deliveries, take-over: what goes on beside the calls. */
 async function work() {
   await Promise.all(
