@@ -57,6 +57,13 @@ it('an address has so many wrong keys, while good keys behind it go on', async (
   expect((await profile(user.api_key)).status).toBe(200)
 })
 
+it.each(['register', 'login', 'reset-password'])('an address has so many calls of %s a minute', async (call) => {
+  await start({ RATE_LIMIT_AUTH_PER_MINUTE: String(AUTH) })
+  const answers = await Promise.all(Array.from({ length: AUTH + 3 }, () => app.api.post(`/api/auth/${call}`).send({})))
+  expect(allowed(answers, 400)).toBe(AUTH - 1) // the registration of the user was one
+  expectRefusal(await app.api.post(`/api/auth/${call}`).send({}), 429, 'rate_limited')
+})
+
 it('without TRUST_PROXY an address written by the caller counts for nothing', async () => {
   await start({ RATE_LIMIT_AUTH_PER_MINUTE: String(AUTH) })
   const forged = (n: number) =>

@@ -87,6 +87,27 @@ it('end when their time is over, cached or not', async () => {
   }
 })
 
+it('end at their time also where they were cached and nobody says so', async () => {
+  const { key } = await create({ expires_at: inHours(1 / 360) }) // ten seconds: less than a cache believes
+  expect(await statusOf(key)).toBe(200)
+  const real = Date.now
+  Date.now = () => real() + 11_000
+  try {
+    expect(await statusOf(key)).toBe(401)
+  } finally {
+    Date.now = real
+  }
+})
+
+it('are not remembered from an answer of the database that is older than their end', async () => {
+  const { id, key } = await create()
+  const asked = app.ctx.authenticator.authenticate({ api_key: key })
+  app.ctx.bus.tell('auth.changed', { user_id: user.id }) // arrives while that is under way
+  await asked
+  await app.db.query('update api_keys set revoked_at = now() where id = $1', [id])
+  expect(await statusOf(key)).toBe(401)
+})
+
 it('are renamed, limited and given other rights, which count at once', async () => {
   const { id, key } = await create()
   expect(await statusOf(key)).toBe(200)

@@ -81,6 +81,9 @@ describe('a key that may only look after keys', () => {
       await weak.post('/api/user/api-key/rotate'),
     ])
       expectRefusal(refused, 403, 'forbidden')
+    // Taking rights from a stronger key, or ending it by a date, is ruling over it too.
+    for (const change of [{ scopes: ['read'] }, { scopes: ['read'], expires_at: '2099-01-01T00:00:00Z' }])
+      expectRefusal(await weak.patch(`/api/api-keys/${full.id}`, change), 403, 'forbidden')
     const own = (await weak.get('/api/api-keys')).body.api_keys.find(({ current }: { current: boolean }) => current)
     expectRefusal(await weak.patch(`/api/api-keys/${own.id}`, { scopes: ALL }), 403, 'forbidden')
     expect((await weak.post('/api/api-keys', { name: 'Equal', scopes: ['read'] })).status).toBe(201)
