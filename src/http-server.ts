@@ -40,9 +40,13 @@ export function createHttpServer(app: RequestListener, load: Load, limits = HTTP
   return server
 }
 
-/** Health, the engines' events and the operator stay served: they are what ends an overload. */
+/**
+ * Health, the engines' events and the operator stay served: they are what ends an overload. An address may be written
+ * out in full, as for a proxy, and is routed all the same.
+ */
 function isSheddable(url: string): boolean {
-  return /^\/api\//i.test(url) && !/^\/api\/(v1\/)?admin\b/i.test(url)
+  const path = url.replace(/^https?:\/\/[^/]*/i, '')
+  return /^\/api\//i.test(path) && !/^\/api\/(v1\/)?admin\b/i.test(path)
 }
 
 /** Without Express, so that refusing costs a small part of what serving would. */

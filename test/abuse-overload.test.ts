@@ -1,6 +1,7 @@
 import net from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { request } from 'undici'
+import { rawExchange } from './support/raw-exchange.js'
 import { expectRefusal } from './support/refusal.js'
 import { type ConnectedNumber, type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 
@@ -37,6 +38,10 @@ it('beyond what is worked on at once, callers hear it at once, and health and en
   const refused = await send()
   expectRefusal(refused, 503, 'unavailable')
   expect(refused.headers['retry-after']).toBe('2')
+  for (const address of ['/api/user/profile', '/API/v1/user/profile', 'http://elsewhere/api/user/profile'])
+    expect(
+      await rawExchange(`GET ${address} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`, app.server.port),
+    ).toMatch(/^HTTP\/1\.1 503 /)
   for (const path of ['/livez', '/readyz', '/health']) expect((await app.api.get(path)).status).toBe(200)
   const event = { event: 'connection.update', data: { state: 'open', statusReason: 200 } }
   expect((await app.engineSays(phone.engine_name, event)).status).toBe(200)
