@@ -124,12 +124,13 @@ export type EngineServerConfig = z.output<typeof EngineServer>
 /** Reads the environment once, at the edge of the process; empty values count as absent. Throws ConfigError. */
 export function readConfig(environment: Record<string, string | undefined>) {
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value?.trim()))
-  const result = Environment.safeParse(given)
-  if (!result.success) throw new ConfigError(result.error.issues.map(asProblem))
+  const broken = checkAddresses(given)
+  const result = Environment.safeParse(broken.length > 0 ? { ...given, REDIS_URL: undefined } : given)
+  if (!result.success) throw new ConfigError([...broken, ...result.error.issues.map(asProblem)])
   const env = result.data
   const loopback = isLoopback(env.HOST)
   const { problems, warnings } = checkSecrets(env, loopback)
-  problems.push(...checkEngine(env))
+  problems.push(...broken, ...checkEngine(env))
   if (problems.length > 0) throw new ConfigError(problems)
   if (!loopback && env.REGISTRATION === 'open' && env.SELF_SERVICE_PLANS.some((plan) => plan !== 'starter')) {
     warnings.push('Anybody may register with a paid plan: set SELF_SERVICE_PLANS=starter or REGISTRATION=closed.')
@@ -221,6 +222,17 @@ function checkSecrets(env: Env, loopback: boolean) {
   if (!env.SERVER_URL && !loopback)
     problems.push('SERVER_URL is missing; set it to the address your users call, such as https://api.example.com')
   return { problems, warnings }
+}
+
+/** These mean something else inside an address, and docker-compose.yml puts the password into two. */
+export const breaksAddresses = (password = '') => /[/?#%]/.test(password)
+export const BREAKS_ADDRESSES =
+  'has one of / ? # %, which mean something else inside an address, and the Evolution servers get it in one; use ' +
+  'letters and digits: openssl rand -hex 32'
+
+/** A Redis address that holds the password of the database comes from docker-compose.yml. */
+function checkAddresses({ DB_PASSWORD = '', REDIS_URL = '' }: Record<string, string | undefined>): string[] {
+  return breaksAddresses(DB_PASSWORD) && REDIS_URL.includes(DB_PASSWORD) ? [`DB_PASSWORD ${BREAKS_ADDRESSES}`] : []
 }
 
 function faultOf(secret: string | undefined, length: number): string | undefined {

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { copyFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { environmentKeys } from '../src/config.js'
+import { ConfigError, environmentKeys, readConfig } from '../src/config.js'
 import { CHECKOUT } from './support/launcher.js'
 
 const read = (name: string) => readFileSync(path.join(CHECKOUT, name), 'utf8')
@@ -13,6 +13,16 @@ function block(name: string, indent = '  '): string {
   const found = new RegExp(`^${indent}${name}:[^\\n]*\\n((?:${indent} .*\\n|\\n|${indent}#.*\\n)+)`, 'm').exec(compose)
   if (!found) throw new Error(`docker-compose.yml has no ${name}`)
   return found[1]!
+}
+
+function problemsOf(environment: Record<string, string | undefined>): string[] {
+  try {
+    readConfig(environment)
+    return []
+  } catch (err) {
+    if (err instanceof ConfigError) return err.problems
+    throw err
+  }
 }
 
 const SERVICES = ['postgres', 'redis', 'evolution-redis', 'evolution-api-1', 'evolution-api-2', 'saas-api', 'nginx']
@@ -52,20 +62,64 @@ it('gives each engine its own name, prefix, volume and port, and marks those lin
 
 it('runs the engines as the contract says', () => {
   const settings = block('x-evolution-environment', '')
-  for (const line of [
-    "CACHE_REDIS_SAVE_INSTANCES: 'false'",
-    "DATABASE_SAVE_DATA_NEW_MESSAGE: 'true'",
-    "DEL_INSTANCE: 'false'",
-    "TELEMETRY_ENABLED: 'false'",
-    "SERVER_DISABLE_MANAGER: 'true'",
-    "WEBHOOK_RETRY_NON_RETRYABLE_STATUS_CODES: '410'",
-    'TZ: UTC',
-  ])
-    expect(settings).toContain(line)
+  const given = Object.fromEntries([...settings.matchAll(/^ {2}([A-Z_]+): '?(.*?)'?$/gm)].map((m) => [m[1], m[2]]))
+  expect(given).toMatchObject({
+    SERVER_TYPE: 'http',
+    SERVER_PORT: '8080',
+    TZ: 'UTC',
+    AUTHENTICATION_API_KEY: expect.stringMatching(/^\$\{EVOLUTION_API_KEY:\?/),
+    AUTHENTICATION_EXPOSE_IN_FETCH_INSTANCES: 'false',
+    DATABASE_PROVIDER: 'postgresql',
+    DATABASE_SAVE_DATA_INSTANCE: 'true',
+    DATABASE_SAVE_DATA_NEW_MESSAGE: 'true',
+    DATABASE_SAVE_MESSAGE_UPDATE: 'true',
+    DATABASE_SAVE_DATA_CONTACTS: 'false',
+    DATABASE_SAVE_DATA_CHATS: 'false',
+    DATABASE_SAVE_DATA_HISTORIC: 'false',
+    DATABASE_SAVE_DATA_LABELS: 'false',
+    DATABASE_SAVE_IS_ON_WHATSAPP: 'true',
+    DATABASE_SAVE_IS_ON_WHATSAPP_DAYS: '7',
+    CACHE_REDIS_ENABLED: 'true',
+    CACHE_REDIS_URI: 'redis://evolution-redis:6379/6',
+    CACHE_REDIS_TTL: '604800',
+    CACHE_REDIS_SAVE_INSTANCES: 'false',
+    CACHE_LOCAL_ENABLED: 'false',
+    DEL_INSTANCE: 'false',
+    LOG_LEVEL: 'ERROR,WARN,INFO',
+    LOG_BAILEYS: 'error',
+    TELEMETRY_ENABLED: 'false',
+    SERVER_DISABLE_MANAGER: 'true',
+    WEBSOCKET_ENABLED: 'false',
+    RABBITMQ_ENABLED: 'false',
+    QRCODE_LIMIT: '10',
+    CONFIG_SESSION_PHONE_NAME: 'Chrome',
+    WEBHOOK_GLOBAL_ENABLED: 'false',
+    WEBHOOK_REQUEST_TIMEOUT_MS: '10000',
+    WEBHOOK_RETRY_MAX_ATTEMPTS: '60',
+    WEBHOOK_RETRY_INITIAL_DELAY_SECONDS: '5',
+    WEBHOOK_RETRY_USE_EXPONENTIAL_BACKOFF: 'true',
+    WEBHOOK_RETRY_MAX_DELAY_SECONDS: '300',
+    WEBHOOK_RETRY_JITTER_FACTOR: '0.2',
+    WEBHOOK_RETRY_NON_RETRYABLE_STATUS_CODES: '410',
+  })
+  // Ignored since 2.3.2, and a stale one kept QR codes away before.
+  expect(settings).not.toContain('CONFIG_SESSION_PHONE_VERSION')
   expect(settings).toMatch(/DATABASE_CONNECTION_URI: postgresql:.*schema=evolution_api/)
   expect(read('deploy/postgres-init.sql')).toContain('create schema if not exists evolution_api')
   expect(block('x-evolution', '')).toContain('evoapicloud/evolution-api:v2.3.7')
+  // The image has neither curl nor wget for certain, and GET / asks WhatsApp.
+  expect(block('x-evolution', '')).toMatch(/node -e "fetch\('http:\/\/127\.0\.0\.1:8080\/verify-creds'/)
+  expect(block('evolution-api-2')).toMatch(/depends_on:[^]*evolution-api-1: \{ condition: service_healthy \}/)
   expect(block('evolution-redis')).toMatch(/--appendonly, 'yes'.*noeviction/)
+})
+
+it.each([...`!@$&+:;*'" =(~^[\\/?#%`])('a DB_PASSWORD with %s works in every address, or is refused', (mark) => {
+  const password = `3f2a9c51${mark}d0b7`
+  const filled = (pattern: RegExp) => pattern.exec(compose)![1]!.replace(/\$\{DB_PASSWORD(:[^}]*)?\}/g, () => password)
+  const addresses = [filled(/REDIS_URL: (\S+)/), filled(/DATABASE_CONNECTION_URI: (.+)/)]
+  const refused = problemsOf({ DB_PASSWORD: password, REDIS_URL: addresses[0] })
+  if (refused.some((problem) => problem.startsWith('DB_PASSWORD has one of'))) return
+  for (const address of addresses) expect(decodeURIComponent(new URL(address).password)).toBe(password)
 })
 
 it('names no container and pins every image', () => {
@@ -140,8 +194,11 @@ told('%s', (command) => {
 
   it('accepts the file, also with the sandbox', () => {
     const sandboxed = ['docker-compose.yml', 'docker-compose.sandbox.yml']
-    expect(config(['docker-compose.yml'])).toContain('evoapicloud/evolution-api')
-    expect(config(sandboxed)).not.toContain('evoapicloud/evolution-api')
+    // Of the services only: compose v2 prints the x- blocks as well.
+    const images = (files: string[]) => [...config(files).matchAll(/^ {4}image: (.+)$/gm)].map((match) => match[1])
+    expect(images(['docker-compose.yml'])).toContain('evoapicloud/evolution-api:v2.3.7')
+    expect(images(sandboxed)).toHaveLength(SERVICES.length)
+    expect(images(sandboxed)).not.toContain('evoapicloud/evolution-api:v2.3.7')
   })
 
   it.each(SECRETS)('refuses to start without %s, and says what to do', (name) => {

@@ -66,6 +66,14 @@ it.each([
   expect(finding.message).toMatch(/[.!?]$/)
 })
 
+it('does not blame the address of a server that does not run', async () => {
+  const change = { PORT: '1', INGRESS_URL: 'http://127.0.0.1:1' }
+  expect(await of(change, 'ingress')).toMatchObject({
+    status: 'warning',
+    message: expect.stringContaining('while the server runs'),
+  })
+})
+
 it('counts a missing Redis as a warning, since everything goes on without it', async () => {
   const finding = await of({ REDIS_URL: 'redis://127.0.0.1:1' }, 'redis')
   expect(finding).toMatchObject({ status: 'warning', message: expect.stringContaining('goes on without it') })

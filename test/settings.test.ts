@@ -64,6 +64,19 @@ it('the text of the error lists the mistakes and says where settings are explain
   expect(() => readConfig({ ...OUTSIDE, PORT: 'x', ROLE: 'y' })).toThrow(/PORT[^]*ROLE[^]*\.env\.example/)
 })
 
+it.each(['/', '?', '#', '%', '%41'])(
+  'a password with %s is refused where docker-compose.yml makes addresses of it, and only there',
+  (mark) => {
+    const DB_PASSWORD = `3f2a9c51${mark}d0b7`
+    const composed = { ...OUTSIDE, DB_PASSWORD, REDIS_URL: `redis://:${DB_PASSWORD}@redis:6379`, PORT: 'x' }
+    expect(problemsOf(composed)).toEqual([
+      expect.stringMatching(/^DB_PASSWORD has one of .* use letters and digits/),
+      expect.stringContaining('PORT'),
+    ])
+    expect(problemsOf({ ...OUTSIDE, DB_PASSWORD, REDIS_URL: 'redis://redis:6379' })).toEqual([])
+  },
+)
+
 it('good secrets are enough beyond loopback', () => {
   expect(problemsOf(OUTSIDE)).toEqual([])
 })

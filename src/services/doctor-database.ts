@@ -100,15 +100,15 @@ export function explainKnown(err: unknown, { database }: Pick<Config, 'database'
     case 'ECONNREFUSED':
     case 'EHOSTUNREACH':
     case 'ETIMEDOUT':
-      return `PostgreSQL does not answer at ${host}:${port}: start it (docker-compose up -d postgres), or set DB_HOST and DB_PORT.`
+      return `PostgreSQL does not answer at ${host}:${port}: see its log, start it (docker-compose up -d postgres), or set DB_HOST and DB_PORT.`
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return `There is no host "${host}": start PostgreSQL (docker-compose up -d postgres), or set DB_HOST.`
+      return `There is no host "${host}": see the log of PostgreSQL, start it (docker-compose up -d postgres), or set DB_HOST.`
     case '28P01':
     case '28000':
       return (
         `PostgreSQL refuses the password of "${user}": it keeps the DB_PASSWORD of its first start. Put that one back ` +
-        `into .env, or change it there too: alter user ${user} password '…'.`
+        `into .env, or change it there too: alter user ${user} password '…'. While nothing is in it yet, docker-compose down -v starts afresh.`
       )
     case '3D000':
       return `There is no database "${name}": create it (createdb ${name}), or set DB_NAME.`

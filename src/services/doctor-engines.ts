@@ -13,12 +13,16 @@ interface Examined {
 }
 
 /** Each Evolution server, whether two pretend to be one, and whether they can reach us. */
-export async function examineEngines(config: Config, lastEvents: Map<string, Date | null>): Promise<Finding[]> {
+export async function examineEngines(
+  config: Config,
+  lastEvents: Map<string, Date | null>,
+  running: boolean,
+): Promise<Finding[]> {
   const examined = await Promise.all(config.engine.servers.map((server) => examineEngine(server, config)))
   return [
     ...examined.map(({ finding }) => finding),
     ...findTwins(examined),
-    await examineIngress(config),
+    await examineIngress(config, running),
     ...reports(config, lastEvents),
   ]
 }
@@ -82,7 +86,7 @@ function findTwins(examined: Examined[]): Finding[] {
 }
 
 /** The engines cannot be asked to call us; what can be proved is that the address leads here from where we are. */
-async function examineIngress({ engine }: Config): Promise<Finding> {
+async function examineIngress({ engine }: Config, running: boolean): Promise<Finding> {
   const url = engine.ingress_url
   try {
     const response = await fetch(`${url}/livez`, { signal: AbortSignal.timeout(5_000) })
@@ -96,6 +100,7 @@ async function examineIngress({ engine }: Config): Promise<Finding> {
       `INGRESS_URL ${url} answers ${response.status}: it must be this server as the engines see it.`,
     )
   } catch {
+    if (!running) return warning('ingress', `INGRESS_URL ${url} can only be tried while the server runs.`)
     return problem(
       'ingress',
       `INGRESS_URL ${url} leads nowhere, seen from here: set it to this server as the engines see it, or no QR code and no message comes in.`,

@@ -1,6 +1,6 @@
 import { statfs } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { type Config, ConfigError, readConfig } from '../config.js'
+import { BREAKS_ADDRESSES, breaksAddresses, type Config, ConfigError, readConfig } from '../config.js'
 import { examineDatabase } from './doctor-database.js'
 import { examineEngines } from './doctor-engines.js'
 import { type Finding, ok, problem, sentence, warning } from './doctor-findings.js'
@@ -14,7 +14,8 @@ const GIGABYTE = 1024 ** 3
 export async function examine(env: Environment): Promise<Finding[]> {
   const { config, findings } = examineSettings(env)
   if (!config) return findings
-  findings.push(await examinePort(config), await examineDisk())
+  const port = await examinePort(config)
+  findings.push(port, await examineDisk())
   if (!env.DB_HOST?.trim()) {
     findings.push(
       ok('database', 'DB_HOST is not set: the server brings a PostgreSQL of its own, which only it can ask.'),
@@ -23,7 +24,7 @@ export async function examine(env: Environment): Promise<Finding[]> {
   }
   const database = await examineDatabase(config)
   findings.push(...database.findings, await examineRedis(config))
-  findings.push(...(await examineEngines(config, database.last_events)))
+  findings.push(...(await examineEngines(config, database.last_events, port.status === 'ok')))
   return findings
 }
 
@@ -31,14 +32,8 @@ function examineSettings(env: Environment): { config?: Config; findings: Finding
   try {
     const config = readConfig(env.DB_HOST?.trim() ? env : { ...env, DB_PASSWORD: env.DB_PASSWORD ?? 'own' })
     const findings = config.warnings.map((text) => warning('settings', sentence(text)))
-    if (/[@:/?#%[\]\\$&+\s"'`]/.test(config.database.password))
-      findings.push(
-        problem(
-          'settings',
-          'DB_PASSWORD has characters that mean something else inside an address, and the Evolution servers get it in ' +
-            'one; use letters and digits: openssl rand -hex 32.',
-        ),
-      )
+    if (breaksAddresses(config.database.password))
+      findings.push(problem('settings', sentence(`DB_PASSWORD ${BREAKS_ADDRESSES}`)))
     if (findings.length === 0) findings.push(ok('settings', 'All settings are usable.'))
     return { config, findings }
   } catch (error) {
