@@ -8,6 +8,7 @@
 #   API_KEY=wsk_…         use this user instead of registering one
 #   RECIPIENT=628…        whom to write to; default: the sandbox's echo, or on a real engine the number itself
 #   MEDIA_BASE_URL=http…  where the server finds image.png, video.mp4, audio.mp3 and document.pdf
+#   CURL_CA_BUNDLE=…      trust this certificate, such as nginx/ssl/fullchain.pem that you signed yourself
 #   SCAN_SECONDS=30       how long to wait for the QR code to be scanned
 set -uo pipefail
 
@@ -227,6 +228,11 @@ BASE=${1:-}
 BASE=${BASE%/}
 BASE=${BASE%/api}
 if [ -z "$BASE" ]; then find_base; fi
+# With HTTPS on, Nginx moves everybody there.
+MOVED=$(curl -s -m 10 -o /dev/null -w '%{redirect_url}' "$BASE/livez")
+case $MOVED in
+*/livez) echo "$BASE moves to ${MOVED%/livez}." && BASE=${MOVED%/livez} ;;
+esac
 case $BASE in
 http://localhost | http://localhost:* | http://127.* | http://\[::1\]*) LOOPBACK=1 ;;
 *) LOOPBACK='' ;;

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer as createHttpServer } from 'node:http'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 
@@ -33,6 +34,19 @@ it('walks through every call against the embedded default and passes', async () 
   expect(output).toMatch(/\b0 skipped/)
   expect(output).not.toContain('FAIL')
   expect(code).toBe(0)
+})
+
+it('goes where the server has moved to', async () => {
+  const nginx = createHttpServer((req, res) => res.writeHead(308, { location: `${base}${req.url}` }).end())
+  await new Promise<void>((resolve) => nginx.listen(0, '127.0.0.1', resolve))
+  const moved = `http://127.0.0.1:${(nginx.address() as AddressInfo).port}`
+  try {
+    const { output } = await run([moved], { API_KEY: 'wsk_unknown' })
+    expect(output).toContain(`${moved} moves to ${base}.\nTesting ${base} `)
+    expect(output).toMatch(/FAIL {2}profile/)
+  } finally {
+    nginx.close()
+  }
 })
 
 it('says what failed, and ends with an error', async () => {
