@@ -145,8 +145,30 @@ it('keeps the image small: what it copies is let through, and nothing that is pr
   expect(allowed.join()).not.toMatch(/\.env|data|node_modules/)
 })
 
+it('the image is published for two processors without emulating one', () => {
+  const dockerfile = read('Dockerfile')
+  const told = /sed -i -E '([^']+)' Dockerfile/.exec(read('.github/workflows/ci.yml'))![1]!
+  const changed = execFileSync('sed', ['-E', told], { input: dockerfile }).toString()
+  const [first, second, last] = changed.split(/^(?=FROM )/m).slice(1)
+  expect([first, second]).toEqual([
+    expect.stringMatching(/^FROM --platform=\$BUILDPLATFORM node\S+ AS build\n/),
+    expect.stringMatching(/^FROM --platform=\$BUILDPLATFORM node\S+ AS packages\n/),
+  ])
+  expect(last).toMatch(/^FROM node\S+\n/)
+  expect(last).not.toMatch(/^RUN /m)
+  for (const processor of ['x64', 'arm64'])
+    expect(existsSync(path.join(CHECKOUT, `node_modules/bcrypt/prebuilds/linux-${processor}`))).toBe(true)
+})
+
 it('the scripts are valid shell', () => {
-  for (const name of ['backup.sh', 'restore.sh', 'deploy/rolling-restart.sh', 'deploy/compose.sh', 'bin/healthy'])
+  for (const name of [
+    'test-api.sh',
+    'backup.sh',
+    'restore.sh',
+    'deploy/rolling-restart.sh',
+    'deploy/compose.sh',
+    'bin/healthy',
+  ])
     execFileSync('bash', ['-n', path.join(CHECKOUT, name)])
 })
 
