@@ -145,6 +145,39 @@ it('keeps the image small: what it copies is let through, and nothing that is pr
   expect(allowed.join()).not.toMatch(/\.env|data|node_modules/)
 })
 
+describe('the steps that the pages tell', () => {
+  const stepsIn = (page: string) =>
+    [...read(page).matchAll(/^ *```sh\n([^]*?)^ *```$/gm)].map(([, text]) => text!.replace(/ *# .*$/gm, '').trimEnd())
+
+  it('fill in all that is mandatory, and the server takes it', () => {
+    const steps = stepsIn('README.md').find((text) => text.startsWith('cp .env.example .env'))!
+    const folder = mkdtempSync(path.join(tmpdir(), 'whatsapp-saas-test-steps-'))
+    try {
+      copyFileSync(path.join(CHECKOUT, '.env.example'), path.join(folder, '.env.example'))
+      execFileSync('bash', ['-ec', steps.slice(0, steps.indexOf('nano'))], { cwd: folder })
+      const lines = readFileSync(path.join(folder, '.env'), 'utf8').matchAll(/^([A-Z_]+)=(.*)$/gm)
+      const filled = Object.fromEntries([...lines].map(([, name, value]) => [name, value]))
+      const REDIS_URL = `redis://:${filled.DB_PASSWORD}@redis:6379`
+      expect(problemsOf({ ...filled, HOST: '0.0.0.0', DB_HOST: 'postgres', REDIS_URL })).toEqual([])
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
+
+  it('are the same in both languages, and name scripts and services that exist', () => {
+    const steps = stepsIn('docs/operations.md').join('\n')
+    expect(stepsIn('docs/operations.id.md').join('\n')).toBe(
+      steps.replaceAll('YOUR-SERVER', 'SERVER-ANDA').replaceAll("'NEW'", "'BARU'"),
+    )
+    const scripts = [...steps.matchAll(/(?<!\S)(?:\.\/)?((?:deploy\/)?[a-z-]+\.sh)\b/g)].map((match) => match[1]!)
+    expect(scripts.length).toBeGreaterThan(3)
+    expect(scripts.filter((name) => !existsSync(path.join(CHECKOUT, name)))).toEqual([])
+    const services = [...steps.matchAll(/docker-compose (?:exec|logs|ps|restart)(?: -\w)* ([a-z][a-z0-9-]+)/g)]
+    expect(services.length).toBeGreaterThan(5)
+    expect(services.map((match) => match[1]).filter((name) => !SERVICES.includes(name!))).toEqual([])
+  })
+})
+
 it('the image is published for two processors without emulating one', () => {
   const dockerfile = read('Dockerfile')
   const told = /sed -i -E '([^']+)' Dockerfile/.exec(read('.github/workflows/ci.yml'))![1]!
