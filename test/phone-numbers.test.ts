@@ -89,7 +89,7 @@ it('are deleted on the engine too; their queue is canceled and refunded, their s
   await eventually(async () => (await user.get('/api/statistics')).body.statistics.totals.messages_sent === 1)
   const { body: held } = await send('Waits for the gap')
   const { body: queued } = await send('Waits behind it')
-  expect([held.message.status, queued.message.status]).toEqual(['sending', 'queued'])
+  expect([held.message.status, queued.message.status]).toEqual(['queued', 'queued'])
   const used = async () => (await user.get('/api/dashboard')).body.dashboard.usage_today.used
   expect(await used()).toBe(3)
 
@@ -97,9 +97,13 @@ it('are deleted on the engine too; their queue is canceled and refunded, their s
   expect([deleted.status, deleted.body]).toEqual([200, { success: true, message: 'Phone number deleted' }])
   await app.crew.remover.runDue()
   expect(instances()).not.toContain(phone.engine_name)
-  expect(await used()).toBe(2)
-  const { rows } = await app.db.query('select status, refunded from messages where id = $1', [queued.message.id])
-  expect(rows).toEqual([{ status: 'canceled', refunded: true }])
+  expect(await used()).toBe(1)
+  const waiting = [held.message.id, queued.message.id]
+  const { rows } = await app.db.query('select status, refunded from messages where id = any($1)', [waiting])
+  expect(rows).toEqual([
+    { status: 'canceled', refunded: true },
+    { status: 'canceled', refunded: true },
+  ])
 
   for (const call of [
     user.get(`/api/phone-numbers/${phone.id}/status`),

@@ -140,10 +140,13 @@ export function inPlace<Row extends { place: number }>(rows: Row[], count: numbe
   return placed
 }
 
+export const violates = (err: unknown, constraint: string) =>
+  err instanceof pg.DatabaseError && err.constraint === constraint
+
 /** Turns one named constraint into the error the caller should see; everything else passes through. */
 export function onConstraint(constraint: string, toError: () => Error) {
   return (err: unknown): never => {
-    if (err instanceof pg.DatabaseError && err.constraint === constraint) throw toError()
+    if (violates(err, constraint)) throw toError()
     throw err
   }
 }

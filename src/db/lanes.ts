@@ -43,6 +43,9 @@ export async function enter(
   )
 }
 
+/** A message is claimed so long before its gap is over, not earlier: until then it can be paused, canceled and purged. */
+export const EARLY_SECONDS = 2
+
 export interface Release {
   phone_number_id: number
   message_id: number
@@ -57,7 +60,7 @@ const backoff = `(array[1, 2, 5, 10, 30, 60])[least(l.failures + 1, 6)]`
 
 /**
  * Frees lanes whose message is settled and takes the next one of those that flow, for `process_id` (null: for nobody).
- * The lanes must be locked.
+ * One whose number lost its connection meanwhile stays blocked. The lanes must be locked.
  */
 export async function moveOn(
   tx: Queryable,
@@ -66,10 +69,11 @@ export async function moveOn(
 ): Promise<queue.Claimed[]> {
   const { rows } = await tx.query<queue.Claimed>(
     `with freed as (
-       select l.phone_number_id, r.blocked_reason, l.restricted_until,
+       select l.phone_number_id, r.blocked_reason, l.restricted_until, l.due_at = 'infinity' as disconnected,
               now() + make_interval(secs => r.gap_factor * coalesce(l.gap_seconds, $5)) as ready_at,
               $6::bigint is not null and r.blocked_reason is null and l.held_reason is null
-              and not l.paused and not l.closed as flows
+              and l.due_at is distinct from 'infinity' and not l.paused and not l.closed
+              and r.gap_factor * coalesce(l.gap_seconds, $5) <= ${EARLY_SECONDS} as flows
          from lanes l
          join unnest($1::bigint[], $2::bigint[], $3::double precision[], $4::text[])
               as r (phone_number_id, message_id, gap_factor, blocked_reason)
@@ -79,11 +83,14 @@ export async function moveOn(
      moved as (
        update lanes l
           set in_flight = c.id, ready_at = f.ready_at,
-              blocked_reason = coalesce(f.blocked_reason, l.held_reason),
-              blocked_since = case when f.blocked_reason is null and l.held_reason is null then null
+              blocked_reason = case when f.disconnected then l.blocked_reason
+                                    else coalesce(f.blocked_reason, l.held_reason) end,
+              blocked_since = case when f.disconnected then l.blocked_since
+                                   when f.blocked_reason is null and l.held_reason is null then null
                                    else coalesce(l.blocked_since, now()) end,
               failures = case when f.blocked_reason is null then 0 else l.failures + 1 end,
-              due_at = case when f.blocked_reason is not null then now() + make_interval(secs => ${backoff})
+              due_at = case when f.disconnected then l.due_at
+                            when f.blocked_reason is not null then now() + make_interval(secs => ${backoff})
                             when c.id is not null or not f.flows then now()
                             when f.restricted_until > now() then f.restricted_until end
          from freed f left join claimed c using (phone_number_id)
@@ -107,18 +114,24 @@ export async function lockDue(tx: Queryable, limit: number): Promise<Lane[]> {
     `select ${columns}
        from lanes
       where in_flight is null and due_at <= now() and not paused and not closed
+        and ready_at <= now() + interval '${EARLY_SECONDS} seconds'
       order by due_at limit $1 for update skip locked`,
     [limit],
   )
   return rows
 }
 
-/** Takes the next message of each of these locked lanes for a process; no more due time where nothing is found. */
+/**
+ * Takes the next message of each of these locked lanes for a process; no more due time where nothing is found. A lane
+ * that says nothing is in flight though something is would fail the rest, and is left alone.
+ */
 export async function takeNext(tx: Queryable, processId: number, lanes: Lane[]): Promise<queue.Claimed[]> {
   if (lanes.length === 0) return []
   const { rows } = await tx.query<queue.Claimed>(
     `with due as (
-       select phone_number_id, ready_at, restricted_until from lanes where phone_number_id = any($1::bigint[])),
+       select phone_number_id, ready_at, restricted_until from lanes l
+        where phone_number_id = any($1::bigint[])
+          and not exists (select 1 from messages m where m.phone_number_id = l.phone_number_id and m.status = 'sending')),
      ${queue.claimNext('due', '$2')},
      moved as (
        update lanes l

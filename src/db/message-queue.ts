@@ -145,6 +145,9 @@ export interface Outcome {
 /** A message with its outcome, as its caller sees it and with what follows from it. */
 export type Ended = Message & Changed
 
+/** It was queued again before this try as well: that is told once, not every minute of a long outage. */
+const waitedBefore = `m.history -> -2 ->> 'status' = 'queued' and m.history -> -3 ->> 'status' = 'sending'`
+
 /**
  * Writes the outcomes of sends that are still their claim's; answers the messages that were written. The state is
  * compared in a way no index can serve: those of what is in flight are full of the dead, and the planner would take one.
@@ -158,7 +161,8 @@ export async function settle(tx: Queryable, outcomes: Outcome[]): Promise<Ended[
             reconcile_at = case when o.status = 'unconfirmed' then now() end,
             engine_errors = case when o.engine_error then m.engine_errors + 1 else 0 end,
             refunded = m.refunded or o.status = 'failed',
-            history = m.history || ${step('o.status', 'o.error_code')}
+            history = case when o.status = 'queued' and ${waitedBefore} then m.history - -1
+                           else m.history || ${step('o.status', 'o.error_code')} end
        from unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[])
             as o (id, process_id, attempts, status, whatsapp_id, error_code, error_message, engine_error),
             users u, phone_numbers p
@@ -178,6 +182,14 @@ export async function settle(tx: Queryable, outcomes: Outcome[]): Promise<Ended[
     ],
   )
   return rows
+}
+
+/** Forgets what the engine told of our own send as of one from the phone: it cannot be both. */
+export async function forgetEcho(db: Queryable, phoneNumberId: number, whatsappId: string | null): Promise<void> {
+  await db.query(`delete from messages where phone_number_id = $1 and whatsapp_id = $2 and source = 'phone'`, [
+    phoneNumberId,
+    whatsappId,
+  ])
 }
 
 /** What a process has claimed at least that many seconds ago. */

@@ -110,7 +110,18 @@ export async function refund(tx: Queryable, charges: Charge[]): Promise<void> {
   )
 }
 
-/** Taken before a lane's lock by whoever will refund: everybody locks usage first, lanes second. */
+/** The days these messages were charged to, for whoever may refund them: everybody locks usage first, lanes second. */
+export async function lockOf(tx: Queryable, messageIds: number[]): Promise<void> {
+  if (messageIds.length === 0) return
+  await tx.query(
+    `select 1 from daily_usage d
+      where (d.user_id, d.day) in (select user_id, quota_day from messages where id = any($1::bigint[]))
+      order by d.user_id, d.day for update of d`,
+    [messageIds],
+  )
+}
+
+/** All days of users, where it is not known yet which are concerned. */
 export async function lockAll(tx: Queryable, userIds: number[]): Promise<void> {
   if (userIds.length === 0) return
   await tx.query('select 1 from daily_usage where user_id = any($1::bigint[]) order by user_id, day for update', [

@@ -39,14 +39,13 @@ export interface Accepted {
 
 /**
  * Takes idempotency keys, spends the quota, stores the messages, and starts those whose lane is idle: all in one
- * commit, or nothing. An Error in the answer concerns its own draft only. Those that start are claimed for
- * `process_id`; without one they are a bulk: nothing starts, and a quota that does not reach for all of them throws and
- * takes none.
+ * commit, or nothing. An Error in the answer concerns its own draft only; of a `bulk` a quota that does not reach for all
+ * of it throws and takes none. Those that start are claimed for `process_id`; without one all wait in their lanes.
  */
 export async function accept(
   db: Database,
   drafts: Draft[],
-  { process_id }: { process_id?: number } = {},
+  { process_id, bulk = false }: { process_id?: number; bulk?: boolean },
 ): Promise<(Accepted | Error)[]> {
   return db.transaction(async (tx) => {
     const keys = await takeKeys(tx, drafts)
@@ -54,8 +53,8 @@ export async function accept(
     const fresh = drafts.flatMap((draft, i) => (keys.results.has(i) ? [] : [{ draft, i, id: keys.ids.get(i) }]))
     const lot = await reserve(tx, fresh)
     for (const { i, error } of lot.refused) results[i] = error
+    if (bulk && lot.refused.some(({ error }) => error.code === 'quota_exceeded')) throw quotaExceeded()
     if (process_id !== undefined) claimFirst(lot.placed, lot.lanes, process_id)
-    else if (lot.refused.some(({ error }) => error.code === 'quota_exceeded')) throw quotaExceeded()
     for (const entry of lot.placed) results[entry.i] = acceptedOf(entry, lot.lanes)
     await tellThresholds(tx, lot.placed)
     await tx.commitWith(store(tx, lot.placed, unusedKeys(lot.refused, drafts)))
@@ -186,6 +185,7 @@ function claimFirst(placed: Placed[], states: Map<number, lanes.Lane>, process_i
 /** In a restricted lane only a look into its queue can tell what may go out. */
 function isIdle(lane: lanes.Lane, now: number): boolean {
   const restricted = lane.restricted_until !== null && lane.restricted_until.getTime() > now
+  if (lane.ready_at.getTime() > now + lanes.EARLY_SECONDS * 1000) return false
   return lane.in_flight === null && lane.due_at === null && lane.blocked_reason === null && !lane.paused && !restricted
 }
 

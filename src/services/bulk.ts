@@ -94,7 +94,7 @@ export class BulkService {
   /** One decision on the quota: when it does not reach for all of them, none is taken. */
   private async acceptTogether(user: User, drafts: Draft[]): Promise<(Accepted | Error)[]> {
     try {
-      return await accept(this.db, drafts)
+      return await accept(this.db, drafts, { bulk: true })
     } catch (err) {
       throw tellReset(err, user)
     }

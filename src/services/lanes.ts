@@ -1,7 +1,7 @@
 import type { Bus } from '../cache/bus.js'
 import { EngineUnreachable } from '../clients/evolution.js'
 import type { ServerPool } from '../clients/server-pool.js'
-import type { Database } from '../db/database.js'
+import { type Database, violates } from '../db/database.js'
 import { GroupCommit } from '../db/group-commit.js'
 import * as laneRows from '../db/lanes.js'
 import * as media from '../db/media.js'
@@ -57,7 +57,7 @@ export class Lanes {
   ) {
     const { gap_seconds } = options
     this.accepting = new GroupCommit((drafts) =>
-      this.whileClaiming(() => accept(db, drafts, { process_id: process.id })),
+      this.whileClaiming(() => accept(db, drafts, { process_id: process.isAlive() ? process.id : undefined })),
     )
     this.settling = new GroupCommit((endings) =>
       this.whileClaiming(() =>
@@ -116,8 +116,13 @@ export class Lanes {
     this.stopping = true
     for (const letGo of this.held.values()) letGo()
     let timer: NodeJS.Timeout | undefined
-    const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs)))
-    await Promise.race([Promise.allSettled([...this.running.values()]), patience])
+    let patient = true
+    const patience = new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs))).then(
+      () => (patient = false),
+    )
+    // What is accepted meanwhile goes back into its lane, which takes a commit too.
+    while (patient && this.running.size > 0)
+      await Promise.race([Promise.allSettled([...this.running.values()]), patience])
     clearTimeout(timer)
   }
 
@@ -259,6 +264,8 @@ export class Lanes {
         return await this.settling.add(ending)
       } catch (err) {
         if (this.stopping) throw err
+        if (violates(err, 'messages_whatsapp_id_key'))
+          await queue.forgetEcho(this.db, ending.phone_number_id, ending.whatsapp_id)
         this.log.warn({ err, message_id: ending.id }, 'the outcome of a send could not be written yet')
         await new Promise((resolve) => setTimeout(resolve, wait))
       }

@@ -18,7 +18,7 @@ import { engineNameOf, watchAfter } from './instances.js'
 import type { Linking } from './linking.js'
 import type { Placement } from './placement.js'
 import { DEFAULT_EVENT_TYPES } from './public-events.js'
-import { endWaiting } from './queue.js'
+import { NUMBER_DELETED, endWaiting } from './queue.js'
 import { refuseExpired } from './user-standing.js'
 
 export interface NewNumber {
@@ -28,11 +28,6 @@ export interface NewNumber {
   receive_groups: boolean
 }
 
-const DELETED = {
-  status: 'canceled',
-  code: 'phone_number_deleted',
-  message: 'Its phone number was deleted before it was sent.',
-} as const
 /** More than any queue holds: a deletion leaves nothing behind. */
 const MAX_QUEUE = 10_000_000
 
@@ -90,7 +85,7 @@ export class PhoneNumberService {
       await lanes.close(tx, id)
       await phoneNumbers.markDeleted(tx, id)
       await webhooks.deleteOfNumber(tx, id)
-      await endWaiting(tx, await queue.listQueued(tx, id, MAX_QUEUE), DELETED)
+      await endWaiting(tx, await queue.listQueued(tx, id, MAX_QUEUE), NUMBER_DELETED)
       if (!locked.parked_at) await instanceRemovals.insert(tx, engineNameOf(locked), locked.server_instance)
       return locked
     })

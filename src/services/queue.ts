@@ -20,6 +20,12 @@ const EXPIRED = {
   message: 'Its time to live was over before the phone number or its server came back. It was not sent.',
 } as const
 
+export const NUMBER_DELETED = {
+  status: 'canceled',
+  code: 'phone_number_deleted',
+  message: 'Its phone number was deleted before it was sent.',
+} as const
+
 type End = Parameters<typeof queue.endQueued>[2]
 
 /** The waiting half of a lane, as its owner sees and steers it. */
@@ -103,7 +109,10 @@ export async function endWaiting(
   waiting: { id: number; user_id: number; phone_number_id: number }[],
   end: End,
 ): Promise<Changed[]> {
-  await usage.lockAll(tx, distinct(waiting.map((message) => message.user_id)))
+  await usage.lockOf(
+    tx,
+    waiting.map((message) => message.id),
+  )
   await lanes.lock(tx, distinct(waiting.map((message) => message.phone_number_id)))
   const ended = await queue.endQueued(
     tx,

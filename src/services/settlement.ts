@@ -13,6 +13,7 @@ import { recordAcknowledgements } from './acknowledgements.js'
 import { dayIn } from './days.js'
 import { hasMedia } from './engine-payloads.js'
 import { statusEvent } from './message-view.js'
+import { NUMBER_DELETED, endWaiting } from './queue.js'
 
 /** The end of one engine call: what the message becomes, and what its lane does next. */
 export interface Ending extends queue.Outcome {
@@ -41,16 +42,17 @@ export interface Settled {
  */
 export async function settle(db: Database, endings: Ending[], options: Options): Promise<Settled[]> {
   return db.transaction(async (tx) => {
-    const [, ended, early] = await Promise.all([
+    const [locked, ended, early] = await Promise.all([
       lockInOrder(tx, endings),
       queue.settle(tx, endings),
       takeEarlyReceipts(tx, endings),
     ])
+    const left = await endUnsendable(tx, ended, locked)
     const received = await applyEarlyReceipts(tx, early)
-    const renewed = await messages.findEachOwned(tx, received)
+    const renewed = await messages.findEachOwned(tx, [...left, ...received])
     const news = [...ended.filter((message) => message.status !== 'queued'), ...received].map(statusEvent)
     const [next] = await tx.commitWith(
-      Promise.all([lanes.moveOn(tx, releasesOf(endings), options), account(tx, ended), events.record(tx, news)]),
+      Promise.all([lanes.moveOn(tx, releasesOf(endings, ended), options), account(tx, ended), events.record(tx, news)]),
     )
     const now = new Map([...ended, ...renewed].map((message) => [message?.id, message]))
     const claims = new Map(next.map((claimed) => [claimed.phone_number_id, claimed]))
@@ -59,10 +61,19 @@ export async function settle(db: Database, endings: Ending[], options: Options):
 }
 
 /** Usage first, lanes second, messages third: the order of everybody who needs more than one of them. */
-async function lockInOrder(tx: Queryable, endings: Ending[]) {
-  const refunds = endings.filter((ending) => ending.status === 'failed').map((ending) => ending.user_id)
+async function lockInOrder(tx: Queryable, endings: Ending[]): Promise<lanes.Lane[]> {
+  const refunds = endings.filter((ending) => ending.status === 'failed').map((ending) => ending.id)
   const numbers = endings.map((ending) => ending.phone_number_id)
-  await Promise.all([usage.lockAll(tx, [...new Set(refunds)]), lanes.lock(tx, numbers)])
+  const [, locked] = await Promise.all([usage.lockOf(tx, refunds), lanes.lock(tx, numbers)])
+  return locked
+}
+
+/** What comes back unsent to a number that is deleted meanwhile would wait for ever. */
+async function endUnsendable(tx: Queryable, ended: queue.Ended[], locked: lanes.Lane[]): Promise<queue.Ended[]> {
+  const closed = new Set(locked.filter((lane) => lane.closed).map((lane) => lane.phone_number_id))
+  const left = ended.filter((message) => message.status === 'queued' && closed.has(message.phone_number_id))
+  if (left.length > 0) await endWaiting(tx, left, NUMBER_DELETED)
+  return left
 }
 
 /** Statistics for what was sent, refunds for what never will be, and no bytes kept for either. */
@@ -99,5 +110,8 @@ function takeEarlyReceipts(tx: Queryable, endings: Ending[]): Promise<reports.Re
   )
 }
 
-const releasesOf = (endings: Ending[]): lanes.Release[] =>
-  endings.map(({ id, ...ending }) => ({ ...ending, message_id: id }))
+/** Of what was written only: an outcome that came too late must not free the lane of the present claim. */
+function releasesOf(endings: Ending[], ended: queue.Ended[]): lanes.Release[] {
+  const written = new Set(ended.map((message) => message.id))
+  return endings.filter(({ id }) => written.has(id)).map((ending) => ({ ...ending, message_id: ending.id }))
+}
