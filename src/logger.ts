@@ -36,8 +36,8 @@ export function createLogger(level: string, destination: pino.DestinationStream 
   return pino(options, destination)
 }
 
-/** Lines that come while others are being written go out together; pino writes what is left at the exit. */
-const output = () => pino.destination({ dest: 1, sync: false })
+/** Lines go out together, a page at a time or after a moment; pino writes what is left at the exit. */
+const output = () => pino.destination({ dest: 1, sync: false, minLength: 4096, periodicFlush: 200 })
 
 /** How deep a private name is looked for. */
 const DEPTH = 3

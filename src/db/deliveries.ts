@@ -1,4 +1,4 @@
-import type { Queryable } from './database.js'
+import type { Queryable, Transaction } from './database.js'
 import * as webhookQueues from './webhook-queues.js'
 import type { ClaimScope, DueQueue } from './webhook-queues.js'
 
@@ -41,13 +41,13 @@ export interface ClaimLimits {
  * Leases what is due, a few per webhook, so that one long backlog cannot fill the claim. The lease outlives the slowest
  * attempt: a worker that dies lets it lapse.
  */
-export async function claimDue(tx: Queryable, scope: ClaimScope, limits: ClaimLimits): Promise<Claim> {
+export async function claimDue(tx: Transaction, scope: ClaimScope, limits: ClaimLimits): Promise<Claim> {
   const queues = await webhookQueues.lockDue(tx, scope, limits.total)
   if (queues.length === 0) return { due: [], more: false }
   const claimed = await lease(tx, scope, queues, limits)
   const ids = queues.map((queue) => queue.webhook_id)
   const probed = claimed.filter((delivery) => delivery.probe).map((delivery) => delivery.webhook_id)
-  await webhookQueues.reschedule(tx, scope, ids, probed)
+  await tx.commitWith(webhookQueues.reschedule(tx, scope, ids, probed))
   const due = claimed.sort((a, b) => a.was_due_at.getTime() - b.was_due_at.getTime() || a.id - b.id)
   return { due, more: queues.length === limits.total || due.length === limits.total }
 }

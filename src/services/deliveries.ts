@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Bus } from '../cache/bus.js'
-import type { WebhookAnswer, WebhookHttp } from '../clients/webhook-http.js'
+import type { WebhookHttp } from '../clients/webhook-http.js'
+import type { WebhookAnswer, WebhookPost } from '../clients/webhook-post.js'
 import type { Database } from '../db/database.js'
 import * as deliveries from '../db/deliveries.js'
 import type { DueDelivery } from '../db/deliveries.js'
@@ -12,7 +13,7 @@ import { judge } from '../webhooks/judge.js'
 import { nextAttemptAt } from '../webhooks/retry-schedule.js'
 import { signatureHeaders } from '../webhooks/sign.js'
 import type { Clock } from './clock.js'
-import { type Reckoned, disableHopeless, reckon } from './receiver-health.js'
+import { type Reckoned, disableHopeless, lockTroubled, reckon } from './receiver-health.js'
 
 /** Longer than the slowest attempt (15 s) and the commit of its outcome. */
 const LEASE_SECONDS = 45
@@ -53,8 +54,8 @@ export class DeliveryService {
     return this.db.transaction((tx) => deliveries.claimDue(tx, scope, limits))
   }
 
-  /** Signs and posts; an attempt that `stop` breaks off says nothing about the receiver. */
-  async attempt(delivery: DueDelivery, stop?: AbortSignal): Promise<Finished> {
+  /** Signs and posts. The post is among `running` meanwhile; one that is broken off says nothing about the receiver. */
+  async attempt(delivery: DueDelivery, running = new Set<WebhookPost>()): Promise<Finished> {
     const sent_at = this.clock.now()
     const { event_id, payload, url, headers } = delivery
     const signature = signatureHeaders({
@@ -63,7 +64,10 @@ export class DeliveryService {
       body: payload,
       secrets: secretsOf(delivery, sent_at),
     })
-    const answer = await this.http.post(url, { ...headers, ...signature }, payload, stop)
+    const post = this.http.post(url, { ...headers, ...signature }, payload)
+    running.add(post)
+    const answer = await post.answer
+    running.delete(post)
     return { delivery, answer, sent_at }
   }
 
@@ -87,18 +91,20 @@ export class DeliveryService {
     const now = this.clock.now()
     const outcomes = finished.map((one) => this.consequenceOf(one))
     const reckoned = await this.db.transaction(async (tx) => {
-      const written = await deliveries.settle(
-        tx,
-        outcomes.map((outcome) => ({ ...outcome, at: now })),
-      )
-      await webhookLogs.insert(tx, finished.map(logRow))
-      const tried = finished.map(({ delivery, answer }, i) => ({
-        delivery,
-        verdict: judge(answer),
-        counts: written.has(delivery.id),
-        due_at: outcomes[i]!.due_at,
-      }))
-      return reckon(tx, tried, now)
+      const tried = finished.map(({ delivery, answer }, i) => {
+        return { delivery, verdict: judge(answer), due_at: outcomes[i]!.due_at }
+      })
+      const [written, troubled] = await Promise.all([
+        deliveries.settle(
+          tx,
+          outcomes.map((outcome) => ({ ...outcome, at: now })),
+        ),
+        lockTroubled(tx, tried),
+        webhookLogs.insert(tx, finished.map(logRow)),
+      ])
+      // Only what still held its lease says something about its receiver now.
+      const counting = tried.filter(({ delivery }) => written.has(delivery.id))
+      return reckon(tx, counting, troubled, now)
     })
     for (const webhook of reckoned.hopeless) await disableHopeless(this.db, this.bus, this.log, webhook, now)
     return finished.map(({ delivery }) => ({ may_go_on: !reckoned.shut.has(delivery.webhook_id) }))

@@ -13,8 +13,6 @@ import { publicEvent } from './public-events.js'
 export interface Tried {
   delivery: DueDelivery
   verdict: Judgement
-  /** It still held its lease: only then does it say something about the receiver now. */
-  counts: boolean
   due_at: Date | null
 }
 
@@ -28,15 +26,20 @@ interface Hopeless {
   gone: boolean
 }
 
+/** The queues whose health these attempts may change. */
+export function lockTroubled(tx: Queryable, tried: Tried[]): Promise<webhookQueues.WebhookQueue[]> {
+  const failed = tried.filter(({ verdict }) => verdict.verdict !== 'delivered')
+  const idsOf = (some: Tried[]) => [...new Set(some.map(({ delivery }) => delivery.webhook_id))]
+  return webhookQueues.lockTroubled(tx, idsOf(tried), idsOf(failed))
+}
+
 /**
  * What the attempts mean for their receivers: failures in a row open the breaker, a success closes it. Answers which
  * webhooks must not be tried now, and which have no hope left.
  */
-export async function reckon(tx: Queryable, all: Tried[], now: Date) {
-  const tried = all.filter((one) => one.counts)
-  const failed = tried.filter(({ verdict }) => verdict.verdict !== 'delivered')
-  const idsOf = (some: Tried[]) => [...new Set(some.map(({ delivery }) => delivery.webhook_id))]
-  const troubled = await webhookQueues.lockTroubled(tx, idsOf(tried), idsOf(failed))
+export async function reckon(tx: Queryable, tried: Tried[], locked: webhookQueues.WebhookQueue[], now: Date) {
+  const concerned = new Set(tried.map(({ delivery }) => delivery.webhook_id))
+  const troubled = locked.filter(({ webhook_id }) => concerned.has(webhook_id))
   const shut = new Set<number>()
   const hopeless: Hopeless[] = []
   const changed = troubled.map((queue) => {

@@ -1,5 +1,6 @@
 import type { Bus } from '../cache/bus.js'
 import { Semaphore } from '../clients/semaphore.js'
+import type { WebhookPost } from '../clients/webhook-post.js'
 import type { DueDelivery } from '../db/deliveries.js'
 import type { Logger } from '../logger.js'
 import type { DeliveryService } from '../services/deliveries.js'
@@ -31,7 +32,7 @@ export class DeliveryWorker {
   private readonly running = new Set<Promise<void>>()
   /** Webhooks that must not be tried now: what is in hand for them goes back. */
   private readonly shut = new Set<number>()
-  private readonly breakOff = new AbortController()
+  private readonly posts = new Set<WebhookPost>()
   private stopping = false
 
   constructor(
@@ -59,11 +60,15 @@ export class DeliveryWorker {
   /** Gives back what has not begun, waits for what has, and breaks off what takes too long. */
   async stop(): Promise<void> {
     this.stopping = true
-    const timer = setTimeout(() => this.breakOff.abort(), GRACE_MS)
+    const timer = setTimeout(() => this.breakOff(), GRACE_MS)
     await this.worker.stop()
     while (this.running.size > 0) await Promise.allSettled([...this.running])
     clearTimeout(timer)
     await this.deliveries.leave().catch((err: unknown) => this.log.warn({ err }, 'held queues lapse by themselves'))
+  }
+
+  private breakOff() {
+    for (const post of this.posts) post.breakOff()
   }
 
   private async claimMore(): Promise<number> {
@@ -105,7 +110,7 @@ export class DeliveryWorker {
     const stale = performance.now() - claimed > FRESH_MS
     if (stale || this.stopping || this.shut.has(delivery.webhook_id))
       return { recorded: this.deliveries.release(delivery) }
-    const finished = await this.deliveries.attempt(delivery, this.breakOff.signal)
+    const finished = await this.deliveries.attempt(delivery, this.posts)
     if (finished.answer.aborted) return { recorded: this.deliveries.release(delivery) }
     const recorded = this.deliveries.record(finished).then(({ may_go_on }) => {
       if (!may_go_on) this.shut.add(delivery.webhook_id)
