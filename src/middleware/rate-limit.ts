@@ -1,5 +1,5 @@
-import type { Request, RequestHandler } from 'express'
-import { ipKeyGenerator, rateLimit } from 'express-rate-limit'
+import type { Request, RequestHandler, Response } from 'express'
+import { type RateLimitInfo, ipKeyGenerator, rateLimit } from 'express-rate-limit'
 import { limitStore } from '../cache/limit-store.js'
 import type { Redis } from '../cache/redis.js'
 import { AppError } from '../errors.js'
@@ -34,16 +34,39 @@ interface Rule {
   keyGenerator: (req: Request) => string
 }
 
-function limiter(name: string, rule: Rule, redis?: Redis) {
-  return rateLimit({
+function limiter(name: string, rule: Rule, redis?: Redis): RequestHandler {
+  const limit = rateLimit({
     windowMs: MINUTE_MS,
     ...rule,
-    identifier: name,
-    standardHeaders: 'draft-8',
+    // Told below: the library's way of telling costs as much as all of its counting.
+    standardHeaders: false,
     legacyHeaders: false,
     store: limitStore(name, redis),
     validate: false, // what it looks for at each request is how it was set up
-    handler: (_req, _res, next) =>
-      next(new AppError('rate_limited', 'Too many requests. Wait as long as the header Retry-After says.')),
+    handler: (req, _res, next) => next(tooMany(windowOf(req))),
   })
+  return (req, res, next) =>
+    void limit(req, res, (err?: unknown) => {
+      tell(res, name, windowOf(req))
+      next(err)
+    })
 }
+
+/** What the library leaves on the request. */
+const windowOf = (req: Request) => (req as unknown as { rateLimit: RateLimitInfo }).rateLimit
+
+const secondsLeft = ({ resetTime }: RateLimitInfo) =>
+  Math.max(0, Math.ceil(((resetTime?.getTime() ?? 0) - Date.now()) / 1000))
+
+/** The headers of the IETF draft "RateLimit header fields for HTTP", version 8; one member for each limit that counts. */
+function tell(res: Response, name: string, window: RateLimitInfo) {
+  const before = (header: string) => (res.hasHeader(header) ? `${String(res.getHeader(header))}, ` : '')
+  const policy = `"${name}"; q=${window.limit}; w=${MINUTE_MS / 1000}`
+  res.setHeader('RateLimit', `${before('RateLimit')}"${name}"; r=${window.remaining}; t=${secondsLeft(window)}`)
+  res.setHeader('RateLimit-Policy', before('RateLimit-Policy') + policy)
+}
+
+const tooMany = (window: RateLimitInfo) =>
+  new AppError('rate_limited', 'Too many requests. Wait as long as the header Retry-After says.', {
+    retry_after_seconds: secondsLeft(window),
+  })
