@@ -35,4 +35,6 @@ EXPOSE 3000
 STOPSIGNAL SIGTERM
 # A shell and one socket: no second Node.js every few seconds.
 HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=4 CMD ["healthy"]
-CMD ["node", "--enable-source-maps", "dist/main.js"]
+# Requests that wait for a commit outlive a small young generation, and copying them was a fifth of all work. It grows
+# to this many megabytes under load only.
+CMD ["node", "--enable-source-maps", "--max-semi-space-size=32", "dist/main.js"]

@@ -26,13 +26,9 @@ export async function send(stage: Stage): Promise<Row[]> {
   await seedNaive(stage, senders)
   const engine = { ENGINE_URL: stage.engine_url }
   const contestants = [
-    ...(process.env.ONLY
-      ? []
-      : [
-          await contestant('B1', stage.startBaseline('bare-http', engine)),
-          await contestant('B2', stage.startBaseline('bare-express', engine)),
-          await contestant('B4', stage.startBaseline('naive', naiveEnvironment(stage))),
-        ]),
+    await contestant('B1', stage.startBaseline('bare-http', engine)),
+    await contestant('B2', stage.startBaseline('bare-express', engine)),
+    await contestant('B4', stage.startBaseline('naive', naiveEnvironment(stage))),
     await contestant('product', stage.startProduct()),
   ]
   const scores = await compete(stage.db, contestants, ROUNDS, ROUND_MS)

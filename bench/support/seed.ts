@@ -47,6 +47,8 @@ export async function seedSenders(db: pg.Pool, wish: Wish): Promise<Sender[]> {
   )
   const owners = Array.from({ length: numbers }, (_, n) => ids[Math.floor(n / numbers_per_user)]!)
   const senders = await seedNumbers(db, batch, owners, webhook_urls)
+  // As any database is that has run for a minute; what is still empty must not be taken for something that stays so.
+  await db.query('analyze users, api_keys, feeds, phone_numbers, lanes, webhooks, webhook_queues')
   return senders.map((sender) => ({ ...sender, api_key: keys[ids.indexOf(sender.user_id)]! }))
 }
 

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import pg from 'pg'
@@ -89,8 +89,12 @@ export async function openStage() {
   }
 }
 
-/** Flags of Node for the product: BENCH_NODE="--cpu-prof --cpu-prof-dir=/tmp/profiles" leaves a profile there. */
-const nodeFlags = () => process.env.BENCH_NODE?.split(' ') ?? []
+/** Those of the image, and more for the curious: BENCH_NODE="--cpu-prof --cpu-prof-dir=/tmp/profiles" leaves a profile. */
+function nodeFlags(): string[] {
+  const dockerfile = readFileSync(path.join(ROOT, 'Dockerfile'), 'utf8')
+  const [, ...command] = JSON.parse(/^CMD (\["node".*\])$/m.exec(dockerfile)![1]!) as string[]
+  return [...command.slice(0, -1), ...(process.env.BENCH_NODE?.split(' ') ?? [])]
+}
 
 const helpers: ChildProcess[] = []
 

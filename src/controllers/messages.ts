@@ -49,7 +49,10 @@ interface Services {
 }
 
 export function messageController({ messages, reactions, files }: Services) {
-  const optionsOf = (req: Request) => ({ ...parse(Wait, req.query), ...parse(IdempotencyKey, req.headers) })
+  const optionsOf = (req: Request) => ({
+    wait: parse(Wait, req.query).wait,
+    idempotency_key: parse(IdempotencyKey, { 'idempotency-key': req.get('idempotency-key') }).idempotency_key,
+  })
 
   return {
     send: (kind: Kind) => async (req: Request, res: Response) => {

@@ -1,9 +1,6 @@
 /** Containers nested deeper than this become null: no genuine event comes near it, and recursion stays shallow. */
 const MAX_DEPTH = 64
 
-/** Under the `u` flag a surrogate only matches when its other half is missing. */
-const LONE_SURROGATE = /\p{Surrogate}/gu
-
 /**
  * JSON data (as JSON.parse gives it) in a form that PostgreSQL's text and jsonb accept: without NUL characters, lone
  * surrogates and `__proto__` keys, at most 64 levels deep. Answers the same object when nothing had to change.
@@ -21,7 +18,7 @@ function clean(value: unknown, depth: number): unknown {
 
 function cleanText(text: string): string {
   const withoutNul = text.includes('\0') ? text.replaceAll('\0', '') : text
-  return withoutNul.replace(LONE_SURROGATE, '\ufffd')
+  return withoutNul.isWellFormed() ? withoutNul : withoutNul.toWellFormed()
 }
 
 function cleanList(list: unknown[], depth: number): unknown[] {
