@@ -65,6 +65,7 @@ async function closeAll(http: Server, ctx: Context, crew: Crew, resources: Resou
   try {
     await Promise.all([ctx.lanes.stop(), crew.delivery.stop(), ...crew.workers.map((worker) => worker.stop())])
   } finally {
+    await answerOut(http, served)
     http.closeAllConnections()
     await served
     await Promise.all(crew.always.map((worker) => worker.stop()))
@@ -75,6 +76,17 @@ async function closeAll(http: Server, ctx: Context, crew: Crew, resources: Resou
     await ctx.keyUsage.flush()
     await closeResources(resources)
   }
+}
+
+const ANSWERS_MS = 1_000
+
+/** Who was sent home above still reads the database for the answer; what is idle after it is closed. */
+async function answerOut(http: Server, served: Promise<void>): Promise<void> {
+  const sweep = setInterval(() => http.closeIdleConnections(), 20)
+  let limit: NodeJS.Timeout | undefined
+  await Promise.race([served, new Promise((resolve) => (limit = setTimeout(resolve, ANSWERS_MS)))])
+  clearInterval(sweep)
+  clearTimeout(limit)
 }
 
 async function closeResources({ db, redis, pool, media, webhookHttp }: Resources): Promise<void> {
