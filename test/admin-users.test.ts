@@ -64,6 +64,7 @@ it.each([
   ['no e-mail address', { email: 'nobody' }],
   ['an unknown plan', { email: 'a@example.com', plan_type: 'gold' }],
   ['a negative limit', { email: 'a@example.com', max_phone_numbers: -1 }],
+  ['a limit that is no number', { email: 'a@example.com', max_messages_per_day: null }],
   ['a field that is none', { email: 'a@example.com', status: 'active' }],
   ['a time that is none', { email: 'a@example.com', active_until: 'tomorrow' }],
   ['a zone that is none', { email: 'a@example.com', time_zone: 'Mars/Base' }],

@@ -145,7 +145,7 @@ it('are rotated without an overlap where that is asked for', async () => {
   const { id, key } = await create()
   const { body } = await user.post(`/api/api-keys/${id}/rotate`, { overlap_hours: 0 })
   expect([await statusOf(key), await statusOf(body.api_key.key)]).toEqual([401, 200])
-  for (const overlap_hours of [-1, 169, 'long'])
+  for (const overlap_hours of [-1, 169, 'long', null, '', true])
     expectRefusal(await user.post(`/api/api-keys/${body.api_key.id}/rotate`, { overlap_hours }), 400, 'invalid_request')
 })
 

@@ -160,6 +160,8 @@ describe('its owner can', () => {
     {},
     { display_name: '' },
     { send_gap_seconds: -1 },
+    { send_gap_seconds: '' },
+    { send_gap_seconds: true },
     { receive_groups: 'perhaps' },
     { webhook_url: 'http://10.0.0.1/' },
   ])('not change it with %j', async (body) => {

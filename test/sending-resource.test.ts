@@ -29,6 +29,7 @@ describe('the list of messages', () => {
     expect(await list('status=failed')).toEqual([failed])
     expect(await list(`status=sent&recipient=${QUIET}`)).toEqual([elsewhere, quiet])
     expect(await list(`recipient=${QUIET}&phone_number_id=${phone.id}&direction=outgoing`)).toEqual([quiet])
+    expect(await list(`recipient=%2B${QUIET}&phone_number_id=${phone.id}&direction=outgoing`)).toEqual([quiet])
     const incoming = (await user.get('/api/messages?direction=incoming')).body.messages
     expect(incoming).toMatchObject([
       { direction: 'incoming', source: 'contact', status: 'received', recipient: QUIET, content: { text: 'hello' } },

@@ -3,11 +3,11 @@ import { z } from 'zod'
 import type { Account } from '../db/user-accounts.js'
 import type { AdminUsers } from '../services/admin-users.js'
 import type { PlanService } from '../services/plans.js'
-import { Id, Page, nextCursor, parse } from './parse.js'
+import { Id, Page, nextCursor, numeric, parse } from './parse.js'
 import { presentUser } from './users.js'
 
 const Flag = z.union([z.boolean(), z.stringbool()])
-const Limit = z.coerce.number('must be a whole number').int().min(0).max(100_000_000)
+const Limit = numeric(z.number('must be a whole number').int().min(0).max(100_000_000))
 const PlanType = z
   .string()
   .trim()

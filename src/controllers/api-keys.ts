@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express'
 import { z } from 'zod'
 import { type ApiKey, type ApiKeyService, type Issued, SCOPES } from '../services/api-keys.js'
-import { Id, parse } from './parse.js'
+import { Id, numeric, parse } from './parse.js'
 import { textList } from './text-list.js'
 
 const Name = z.string().trim().min(1, 'must not be empty').max(100)
@@ -12,7 +12,7 @@ const Expiry = z.iso
   .datetime({ offset: true, error: 'must be a time like 2027-01-31T09:00:00+07:00, or null for never' })
   .transform((text) => new Date(text))
   .nullable()
-const RateLimit = z.coerce.number().int().min(1).max(1_000_000).nullable()
+const RateLimit = numeric(z.number().int().min(1).max(1_000_000)).nullable()
 
 const CreateBody = z.object({
   name: Name,
@@ -24,7 +24,7 @@ const UpdateBody = z
   .object({ name: Name, scopes: Scopes, expires_at: Expiry, rate_limit_per_minute: RateLimit })
   .partial()
 const RotateBody = z.object({
-  overlap_hours: z.coerce.number().min(0).max(168).default(24),
+  overlap_hours: numeric(z.number().min(0).max(168)).default(24),
   expires_at: Expiry.unwrap().optional(),
 })
 

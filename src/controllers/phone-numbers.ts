@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express'
 import { z } from 'zod'
 import type { Context } from '../context.js'
-import { Id, Page, nextCursor, parse, parseField } from './parse.js'
+import { Id, Page, nextCursor, numeric, parse, parseField } from './parse.js'
 import { presentNumber, presentQr, reasonOf, sendPicture, wantsPicture } from './present-number.js'
 
 /** Multipart and urlencoded bodies know only text. */
@@ -28,7 +28,7 @@ const UpdateBody = z
     webhook_url: Url.nullable().transform((url) => (url === '' ? null : url)),
     metadata: Metadata,
     receive_groups: Flag,
-    send_gap_seconds: z.coerce.number('must be a number of seconds').min(0).max(3600).nullable(),
+    send_gap_seconds: numeric(z.number('must be a number of seconds').min(0).max(3600)).nullable(),
   })
   .partial()
   .refine((body) => Object.keys(body).length > 0, { error: 'must name at least one field to change' })

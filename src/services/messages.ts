@@ -74,7 +74,8 @@ export class MessageService {
   }
 
   list(user: User, filter: Filter): Promise<Message[]> {
-    return messageRows.listOwned(this.db, user.id, filter)
+    const recipient = filter.recipient && this.recipientAsKept(filter.recipient)
+    return messageRows.listOwned(this.db, user.id, { ...filter, recipient })
   }
 
   /** Ends a message that still waits and gives its quota back. */
@@ -138,6 +139,15 @@ export class MessageService {
     const { fingerprint } = message
     const again = { ...draft, type, content, reply_to, ttl_seconds, bytes, fingerprint }
     return this.answer(user, await this.accept(user, { draft: again, route }), wait)
+  }
+
+  /** It may be written as for a send; what cannot be sent to may still have written to us. */
+  private recipientAsKept(text: string): string {
+    try {
+      return this.drafting.recipientOf(text).recipient
+    } catch {
+      return text
+    }
   }
 
   /** Whatever has changed since, a repeat is told what became of the first. */
