@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { copyFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { ConfigError, environmentKeys, readConfig } from '../src/config.js'
+import { environmentKeys } from '../src/config.js'
+import { problemsOf } from './support/config-problems.js'
 import { CHECKOUT } from './support/launcher.js'
 
 const read = (name: string) => readFileSync(path.join(CHECKOUT, name), 'utf8')
@@ -13,16 +14,6 @@ function block(name: string, indent = '  '): string {
   const found = new RegExp(`^${indent}${name}:[^\\n]*\\n((?:${indent} .*\\n|\\n|${indent}#.*\\n)+)`, 'm').exec(compose)
   if (!found) throw new Error(`docker-compose.yml has no ${name}`)
   return found[1]!
-}
-
-function problemsOf(environment: Record<string, string | undefined>): string[] {
-  try {
-    readConfig(environment)
-    return []
-  } catch (err) {
-    if (err instanceof ConfigError) return err.problems
-    throw err
-  }
 }
 
 const SERVICES = ['postgres', 'redis', 'evolution-redis', 'evolution-api-1', 'evolution-api-2', 'saas-api', 'nginx']

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { ConfigError, environmentKeys, readConfig } from '../src/config.js'
+import { environmentKeys, readConfig } from '../src/config.js'
+import { problemsOf } from './support/config-problems.js'
 
 const EXAMPLE = new URL('../.env.example', import.meta.url)
 const SECRETS = {
@@ -9,16 +10,6 @@ const SECRETS = {
   SERVER_URL: 'https://api.wa.test',
 }
 const OUTSIDE = { HOST: '0.0.0.0', DB_HOST: 'postgres', EVOLUTION_SERVERS: 'http://evolution-api-1:8080', ...SECRETS }
-
-function problemsOf(environment: Record<string, string | undefined>): string[] {
-  try {
-    readConfig(environment)
-    return []
-  } catch (err) {
-    if (err instanceof ConfigError) return err.problems
-    throw err
-  }
-}
 
 describe('.env.example', () => {
   const names = [...readFileSync(EXAMPLE, 'utf8').matchAll(/^#?\s?([A-Z][A-Z0-9_]+)=/gm)].map(([, name]) => name!)

@@ -89,8 +89,4 @@ export class CommitLines<Row, Result> {
   get depth(): number {
     return this.lines.reduce((sum, { depth }) => sum + depth, 0)
   }
-
-  get age(): number {
-    return Math.max(...this.lines.map(({ age }) => age))
-  }
 }
