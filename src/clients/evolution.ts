@@ -1,6 +1,7 @@
 import axios, { type AxiosInstance } from 'axios'
 import { Pool, buildConnector } from 'undici'
 import { Breaker } from './breaker.js'
+import { Exchange } from './exchange.js'
 
 /** An HTTP answer of the engine, whatever its status. */
 export interface EngineAnswer {
@@ -181,14 +182,14 @@ export class EvolutionClient {
   /** As connectionState, over the cheap client: thousands of numbers are looked at all the time. */
   async probe(engineName: string): Promise<EngineAnswer> {
     try {
-      const { statusCode, body } = await this.sends.request({
+      const { status, text } = await new Exchange(this.sends, {
         method: 'GET',
         path: path('/instance/connectionState', engineName),
         headers: { apikey: this.options.api_key, accept: 'application/json' },
         headersTimeout: 10_000,
         bodyTimeout: 10_000,
-      })
-      return { status: statusCode, body: parse(await body.text()) }
+      }).answer
+      return { status, body: parse(text) }
     } catch (err) {
       throw unreachable(err)
     }
@@ -248,14 +249,14 @@ export class EvolutionClient {
   async send(route: string, engineName: string, body: Record<string, unknown>): Promise<EngineAnswer> {
     if (this.breaker.isOpen) throw new EngineUnreachable('BREAKER_OPEN', false)
     try {
-      const { statusCode, body: stream } = await this.sends.request({
+      const { status, text } = await new Exchange(this.sends, {
         method: 'POST',
         path: path(`/message/${route}`, engineName),
         headers: { apikey: this.options.api_key, 'content-type': 'application/json', accept: 'application/json' },
         body: JSON.stringify(body),
-      })
+      }).answer
       this.breaker.reached()
-      return { status: statusCode, body: parse(await stream.text()) }
+      return { status, body: parse(text) }
     } catch (err) {
       const failure = unreachable(err)
       if (!failure.written) this.breaker.missed()
