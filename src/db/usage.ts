@@ -27,7 +27,7 @@ export async function spend(tx: Queryable, charges: Charge[]): Promise<Receipt[]
     const n = left.get(key(charge))!
     left.set(key(charge), n - 1)
     const { remaining, limit } = paid.get(key(charge))!
-    return { ...charge, paid: n > 0, remaining, limit }
+    return { user_id: charge.user_id, day: charge.day, paid: n > 0, remaining, limit }
   })
 }
 

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Database } from '../db/database.js'
 import { GroupCommit } from '../db/group-commit.js'
 import * as messageRows from '../db/messages.js'
@@ -14,6 +14,7 @@ import type { Route } from './lanes.js'
 import { MediaBatch, type MediaService, type MediaSource } from './media.js'
 import { type Body, type Files, prepare } from './message-content.js'
 import { type Recipient, RecipientInvalid, parseRecipient } from './recipients.js'
+import { sha256 } from './sha256.js'
 import { refuseExpired } from './user-standing.js'
 
 /** How a message is to be sent, whatever it says. */
@@ -192,9 +193,7 @@ function asInvalid(err: unknown, path: string): unknown {
 
 /** The same for the same request: what an Idempotency-Key stands for. Files count by their bytes. */
 export function hashOf(route: string, input: object): Buffer {
-  return createHash('sha256')
-    .update(`${route}\n${JSON.stringify(input, withDigest)}`)
-    .digest()
+  return sha256(`${route}\n${JSON.stringify(input, withDigest)}`)
 }
 
 type Upload = NonNullable<MediaSource['upload']>
@@ -202,5 +201,5 @@ type Upload = NonNullable<MediaSource['upload']>
 function withDigest(name: string, value: unknown): unknown {
   if (name !== 'upload' || typeof value !== 'object') return value
   const { bytes, ...file } = value as Upload
-  return { bytes: createHash('sha256').update(bytes).digest('hex'), ...file }
+  return { bytes: hash('sha256', bytes), ...file }
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { sha256 } from './sha256.js'
 
 /** What of a message survives the way through the engine and back: its kind and its words. */
 const WORDS: Record<string, string[]> = {
@@ -17,7 +17,5 @@ const WORDS: Record<string, string[]> = {
 /** Equal for a message as we sent it and as the engine reports it, so that a send can be found without its answer. */
 export function fingerprintOf(type: string, content: Record<string, unknown>): Buffer {
   const words = (WORDS[type] ?? []).map((name) => content[name] ?? '')
-  return createHash('sha256')
-    .update(JSON.stringify([type, ...words]))
-    .digest()
+  return sha256(JSON.stringify([type, ...words]))
 }

@@ -84,7 +84,7 @@ function attribute(batch: EngineEvent[], owners: Map<string, Phone>): Told[] {
     if (!name) return []
     const phone = owners.get(name.instance)!
     const { generation } = name
-    return [{ ...event, phone, generation, current: generation === phone.engine_generation }]
+    return [Object.assign(event, { phone, generation, current: generation === phone.engine_generation })]
   })
 }
 
@@ -169,7 +169,7 @@ function rowOf(phone: Phone, message: EngineMessage): reports.FromEngine {
     source: message.from_me ? 'phone' : 'contact',
     type: message.type,
     recipient: message.chat,
-    content: { ...message.content, lid, participant, sender_name },
+    content: Object.assign({}, message.content, { lid, participant, sender_name }),
     status: message.status,
     whatsapp_id: message.whatsapp_id,
     sent_at: message.sent_at,

@@ -234,8 +234,9 @@ export class Lanes {
       engine_error: false,
       gap_factor: jitter(),
       blocked_reason: null,
+      status: 'queued' as const,
     }
-    if (!outcome) return { ...base, status: 'queued', gap_factor: 0 }
+    if (!outcome) return { ...base, gap_factor: 0 }
     switch (outcome.kind) {
       case 'sent':
         return { ...base, status: 'sent', whatsapp_id: outcome.whatsapp_id }
@@ -276,9 +277,9 @@ export class Lanes {
 /** What the claim would answer if it were read back. */
 function claimedOf(id: number, draft: Draft, { process_id, starts_at }: queue.Claim, route: Route): Claimed {
   const { user_id, phone_number_id, type, recipient, content, reply_to } = draft
-  const { engine_name, server_instance } = route
+  const claimed = { process_id, starts_at, attempts: 1, engine_errors: 0 }
   const message = { id, user_id, phone_number_id, type, recipient, content, reply_to }
-  return { ...message, process_id, starts_at, attempts: 1, engine_errors: 0, engine_name, server_instance }
+  return Object.assign(message, claimed, route)
 }
 
 /** ±25 %, so that a number does not write like a clock. */

@@ -33,7 +33,8 @@ export function viewOf(message: Viewed) {
 }
 
 export function statusEvent(message: Changed): NewEvent {
-  const phone = { ...message, id: message.phone_number_id }
+  const { phone_number_id: id, user_id, display_name, phone_number, metadata } = message
+  const phone = { id, user_id, display_name, phone_number, metadata }
   return publicEvent('message.status', phone, { message: viewOf(message) })
 }
 

@@ -113,5 +113,9 @@ function takeEarlyReceipts(tx: Queryable, endings: Ending[]): Promise<reports.Re
 /** Of what was written only: an outcome that came too late must not free the lane of the present claim. */
 function releasesOf(endings: Ending[], ended: queue.Ended[]): lanes.Release[] {
   const written = new Set(ended.map((message) => message.id))
-  return endings.filter(({ id }) => written.has(id)).map((ending) => ({ ...ending, message_id: ending.id }))
+  return endings
+    .filter(({ id }) => written.has(id))
+    .map(({ id, phone_number_id, gap_factor, blocked_reason }) => {
+      return { message_id: id, phone_number_id, gap_factor, blocked_reason }
+    })
 }
