@@ -24,7 +24,7 @@ const PRIVATE = new Set([
   'pairing_code',
 ])
 
-/** JSON lines on standard output. error: a human must act; warn: worth a look; info: one line per request or attempt. */
+/** JSON lines on standard output. error: a human must act; warn: worth a look; info: one line per request. */
 export function createLogger(level: string, destination: pino.DestinationStream = output()): Logger {
   const options: pino.LoggerOptions = {
     level,
@@ -36,8 +36,8 @@ export function createLogger(level: string, destination: pino.DestinationStream 
   return pino(options, destination)
 }
 
-/** Lines go out together, a page at a time or after a moment; pino writes what is left at the exit. */
-const output = () => pino.destination({ dest: 1, sync: false, minLength: 4096, periodicFlush: 200 })
+/** Lines go out together, some pages at a time or after a moment; pino writes what is left at the exit. */
+const output = () => pino.destination({ dest: 1, sync: false, minLength: 12_288, periodicFlush: 200 })
 
 /** How deep a private name is looked for. */
 const DEPTH = 3

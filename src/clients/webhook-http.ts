@@ -2,12 +2,16 @@ import type { Agent } from 'undici'
 import type { TargetGuard } from '../webhooks/target-guard.js'
 import { WebhookPost } from './webhook-post.js'
 
+const OURS = { 'content-type': 'application/json', 'user-agent': 'whatsapp-saas-api/1' }
+
 /** Posts to users' URLs: guarded at every connect, no redirects. */
 export class WebhookHttp {
   private readonly agent: Agent
 
   constructor(private readonly guard: TargetGuard) {
-    this.agent = guard.dispatcher({ connectTimeout: 5_000, keepAliveTimeout: 4_000, connections: 16 })
+    // Each post has its own time, and needs no other.
+    const noTimeouts = { headersTimeout: 0, bodyTimeout: 0 }
+    this.agent = guard.dispatcher({ connectTimeout: 5_000, keepAliveTimeout: 4_000, connections: 16, ...noTimeouts })
   }
 
   /** Begins a POST; its `answer` tells how it went. */
@@ -20,7 +24,7 @@ export class WebhookHttp {
           origin,
           path: pathname + search,
           method: 'POST',
-          headers: { ...headers, 'content-type': 'application/json', 'user-agent': 'whatsapp-saas-api/1' },
+          headers: Object.assign({}, headers, OURS),
           body,
         },
         post,

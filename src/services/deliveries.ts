@@ -9,7 +9,7 @@ import { GroupCommit } from '../db/group-commit.js'
 import * as webhookLogs from '../db/webhook-logs.js'
 import * as webhookQueues from '../db/webhook-queues.js'
 import type { Logger } from '../logger.js'
-import { judge } from '../webhooks/judge.js'
+import { type Judgement, judge } from '../webhooks/judge.js'
 import { nextAttemptAt } from '../webhooks/retry-schedule.js'
 import { signatureHeaders } from '../webhooks/sign.js'
 import type { Clock } from './clock.js'
@@ -21,6 +21,7 @@ const LEASE_SECONDS = 45
 export interface Finished {
   delivery: DueDelivery
   answer: WebhookAnswer
+  verdict: Judgement
   sent_at: Date
 }
 
@@ -64,11 +65,11 @@ export class DeliveryService {
       body: payload,
       secrets: secretsOf(delivery, sent_at),
     })
-    const post = this.http.post(url, { ...headers, ...signature }, payload)
+    const post = this.http.post(url, Object.assign({}, headers, signature), payload)
     running.add(post)
     const answer = await post.answer
     running.delete(post)
-    return { delivery, answer, sent_at }
+    return { delivery, answer, verdict: judge(answer), sent_at }
   }
 
   /** Records the attempt and its consequence; answers whether the webhook may get more of what was claimed for it. */
@@ -89,16 +90,11 @@ export class DeliveryService {
   /** Attempt, outcome and the receiver's health in one commit; an outcome that lost its lease is only logged. */
   private async settle(finished: Finished[]): Promise<Reckoned[]> {
     const now = this.clock.now()
-    const outcomes = finished.map((one) => this.consequenceOf(one))
+    const outcomes = finished.map((one) => this.consequenceOf(one, now))
     const reckoned = await this.db.transaction(async (tx) => {
-      const tried = finished.map(({ delivery, answer }, i) => {
-        return { delivery, verdict: judge(answer), due_at: outcomes[i]!.due_at }
-      })
+      const tried = finished.map(({ delivery, verdict }, i) => ({ delivery, verdict, due_at: outcomes[i]!.due_at }))
       const [written, troubled] = await Promise.all([
-        deliveries.settle(
-          tx,
-          outcomes.map((outcome) => ({ ...outcome, at: now })),
-        ),
+        deliveries.settle(tx, outcomes),
         lockTroubled(tx, tried),
         webhookLogs.insert(tx, finished.map(logRow)),
       ])
@@ -110,18 +106,24 @@ export class DeliveryService {
     return finished.map(({ delivery }) => ({ may_go_on: !reckoned.shut.has(delivery.webhook_id) }))
   }
 
-  private consequenceOf({ delivery, answer, sent_at }: Finished) {
-    const verdict = judge(answer)
-    const { id, claims, attempts, attempts_from, event_type, webhook_id } = delivery
-    const error = verdict.verdict === 'delivered' ? undefined : verdict.error
-    this.log.info(
+  private consequenceOf(finished: Finished, at: Date): deliveries.Outcome {
+    const { delivery, verdict, sent_at } = finished
+    const { id, claims, attempts, attempts_from } = delivery
+    this.report(finished)
+    if (verdict.verdict === 'delivered') return { id, claims, status: 'delivered', due_at: null, at }
+    if (verdict.verdict === 'gone') return { id, claims, status: 'failed', due_at: null, at }
+    const due_at = nextAttemptAt(attempts - attempts_from, sent_at, { retry_after: verdict.retry_after }) ?? null
+    return { id, claims, status: due_at ? 'pending' : 'failed', due_at, at }
+  }
+
+  private report({ delivery, answer, verdict }: Finished) {
+    const { id, webhook_id, event_type, attempts } = delivery
+    const error = errorOf(verdict)
+    const level = error === null ? 'debug' : 'info' // every attempt has a row that tells the same
+    this.log[level](
       { delivery_id: id, webhook_id, event_type, attempt: attempts, error, duration_ms: answer.ms },
       'delivery',
     )
-    if (verdict.verdict === 'delivered') return { id, claims, status: 'delivered' as const, due_at: null }
-    if (verdict.verdict === 'gone') return { id, claims, status: 'failed' as const, due_at: null }
-    const due_at = nextAttemptAt(attempts - attempts_from, sent_at, { retry_after: verdict.retry_after }) ?? null
-    return { id, claims, status: due_at ? ('pending' as const) : ('failed' as const), due_at }
   }
 
   private async giveBack(unused: DueDelivery[]): Promise<void[]> {
@@ -140,8 +142,9 @@ export function secretsOf(
   return overlaps ? [secret, previous_secret] : [secret]
 }
 
-function logRow({ delivery, answer, sent_at }: Finished): webhookLogs.Attempt {
-  const verdict = judge(answer)
+const errorOf = (verdict: Judgement) => (verdict.verdict === 'delivered' ? null : verdict.error)
+
+function logRow({ delivery, answer, verdict, sent_at }: Finished): webhookLogs.Attempt {
   return {
     delivery_id: delivery.id,
     attempt: delivery.attempts,
@@ -150,7 +153,7 @@ function logRow({ delivery, answer, sent_at }: Finished): webhookLogs.Attempt {
     event_type: delivery.event_type,
     status_code: answer.status ?? null,
     response_time_ms: answer.ms,
-    error: verdict.verdict === 'delivered' ? null : verdict.error,
+    error: errorOf(verdict),
     response_body: answer.body ?? null,
     sent_at,
   }

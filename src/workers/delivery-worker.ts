@@ -10,8 +10,10 @@ import { Worker } from './worker.js'
 /** Deliveries in hand: being attempted, or claimed and waiting for those before them. */
 const MAX_IN_HAND = 2_000
 const PER_CLAIM = 256
-/** What a webhook gets at once, and again when it has less than this in hand; its backlog stays in the database. */
+/** What a webhook gets at once; its backlog stays in the database. */
 const PER_WEBHOOK = 16
+/** It gets more when it has less than this in hand: a place at a time would be a claim for each delivery. */
+const ENOUGH = 8
 /** No user's webhooks take more than a part, however many they are. */
 const PER_USER = 200
 /** Attempts of one webhook at the same time, for different phone numbers: within one they go in order. */
@@ -27,7 +29,7 @@ export class DeliveryWorker {
   private readonly inHand = new Shares()
   private readonly slots = new Map<number, Semaphore>()
   private readonly chains = new Map<string, Promise<void>>()
-  /** Webhooks that have more than they got: each place that becomes free is filled again. */
+  /** Webhooks that may have more than they got. */
   private readonly backlogged = new Set<number>()
   private readonly running = new Set<Promise<void>>()
   /** Webhooks that must not be tried now: what is in hand for them goes back. */
@@ -74,7 +76,7 @@ export class DeliveryWorker {
   private async claimMore(): Promise<number> {
     const room = MAX_IN_HAND - this.inHand.total
     if (this.stopping || room < PER_CLAIM) return 0
-    const busy = { webhooks: this.inHand.webhooksFrom(PER_WEBHOOK), users: this.inHand.usersFrom(PER_USER) }
+    const busy = { webhooks: this.inHand.webhooksFrom(ENOUGH), users: this.inHand.usersFrom(PER_USER) }
     const { due, more } = await this.deliveries.claim({ total: PER_CLAIM, per_webhook: PER_WEBHOOK }, busy)
     for (const { webhook_id } of due) if (!this.inHand.has(webhook_id)) this.shut.delete(webhook_id)
     for (const delivery of due) this.launch(delivery)
@@ -124,7 +126,7 @@ export class DeliveryWorker {
     if (this.chains.get(chain) === link) this.chains.delete(chain)
     const wasFull = this.inHand.total > MAX_IN_HAND - PER_CLAIM
     this.inHand.remove(delivery)
-    const hungry = this.backlogged.has(webhook_id) && this.inHand.of(webhook_id) < PER_WEBHOOK
+    const hungry = this.backlogged.has(webhook_id) && this.inHand.of(webhook_id) < ENOUGH
     if (hungry) this.backlogged.delete(webhook_id)
     if (!this.inHand.has(webhook_id)) {
       this.slots.delete(webhook_id)
