@@ -42,7 +42,10 @@ export async function takeIds(tx: Queryable, count: number): Promise<number[]> {
   return rows.map((row) => row.id).sort((a, b) => b - a)
 }
 
-/** Stores messages of the API. */
+/**
+ * Stores messages of the API. The detour of the ids hides from the planner how many there are: else it makes a plan of its
+ * own for each lone message, which takes longer than storing it.
+ */
 export async function insertOutgoing(tx: Queryable, messages: NewOutgoing[]): Promise<void> {
   if (messages.length === 0) return
   await tx.query(
@@ -58,7 +61,7 @@ export async function insertOutgoing(tx: Queryable, messages: NewOutgoing[]): Pr
               select 1 from messages i where i.phone_number_id = m.phone_number_id and i.recipient = m.recipient
                                          and i.direction = 'incoming'),
             ${step("'queued'")} || case when process_id is null then '[]' else ${step("'sending'")} end
-       from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::jsonb[], $7::bytea[],
+       from unnest(array(select unnest($1::bigint[])), $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::jsonb[], $7::bytea[],
                    $8::text[], $9::smallint[], $10::integer[], $11::text[], $12::date[], $13::timestamptz[],
                    $14::bigint[], $15::bigint[], $16::timestamptz[], $17::integer[])
             as m (id, user_id, phone_number_id, type, recipient, content, fingerprint, reply_to, priority, ttl_seconds,
@@ -164,12 +167,14 @@ export async function settle(tx: Queryable, outcomes: Outcome[]): Promise<Ended[
             history = case when o.status = 'queued' and ${waitedBefore} then m.history - -1
                            else m.history || ${step('o.status', 'o.error_code')} end
        from unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[])
-            as o (id, process_id, attempts, status, whatsapp_id, error_code, error_message, engine_error),
-            users u, phone_numbers p
+            as o (id, process_id, attempts, status, whatsapp_id, error_code, error_message, engine_error)
       where m.id = o.id and m.process_id + 0 = o.process_id and m.attempts = o.attempts
-        and u.id = m.user_id and p.id = m.phone_number_id
         and case m.status when 'sending' then true when 'unconfirmed' then o.status = 'sent' else false end
-     returning ${columnsOf('m')}, m.quota_day, m.new_contact, u.time_zone, p.display_name, p.phone_number, p.metadata`,
+     returning ${columnsOf('m')}, m.quota_day, m.new_contact,
+               (select time_zone from users where id = m.user_id) as time_zone,
+               (select display_name from phone_numbers where id = m.phone_number_id) as display_name,
+               (select phone_number from phone_numbers where id = m.phone_number_id) as phone_number,
+               (select metadata from phone_numbers where id = m.phone_number_id) as metadata`,
     [
       outcomes.map((o) => o.id),
       outcomes.map((o) => o.process_id),
