@@ -59,7 +59,7 @@ export async function insertOutgoing(tx: Queryable, messages: NewOutgoing[]): Pr
             case when process_id is null then 0 else 1 end, process_id, starts_at, generation,
             recipient not like '%@g.us' and not exists (
               select 1 from messages i where i.phone_number_id = m.phone_number_id and i.recipient = m.recipient
-                                         and i.direction = 'incoming'),
+                                         and i.direction = 'incoming' offset 0), -- one by one, not by a list of all
             ${step("'queued'")} || case when process_id is null then '[]' else ${step("'sending'")} end
        from unnest(array(select unnest($1::bigint[])), $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::jsonb[], $7::bytea[],
                    $8::text[], $9::smallint[], $10::integer[], $11::text[], $12::date[], $13::timestamptz[],
