@@ -32,8 +32,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
-    const bytes = this.chunks.length === 1 ? this.chunks[0]! : Buffer.concat(this.chunks)
-    this.resolve({ status: this.status, text: bytes.toString('utf8') })
+    this.resolve({ status: this.status, text: Buffer.concat(this.chunks).toString('utf8') })
   }
 
   onResponseError(_controller: unknown, err: Error): void {
