@@ -32,7 +32,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
-    this.resolve({ status: this.status, text: Buffer.concat(this.chunks).toString('utf8') })
+    const bytes = this.chunks.length === 1 ? this.chunks[0]! : Buffer.concat(this.chunks)
+    this.resolve({ status: this.status, text: bytes.toString('utf8') })
   }
 
   onResponseError(_controller: unknown, err: Error): void {

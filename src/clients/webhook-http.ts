@@ -9,14 +9,9 @@ export class WebhookHttp {
   private readonly agent: Agent
 
   constructor(private readonly guard: TargetGuard) {
-    this.agent = guard.dispatcher({
-      connectTimeout: 5_000,
-      keepAliveTimeout: 4_000,
-      connections: 16,
-      // Each post has a clock of its own, and needs no other.
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    })
+    // Each post has its own time, and needs no other.
+    const noTimeouts = { headersTimeout: 0, bodyTimeout: 0 }
+    this.agent = guard.dispatcher({ connectTimeout: 5_000, keepAliveTimeout: 4_000, connections: 16, ...noTimeouts })
   }
 
   /** Begins a POST; its `answer` tells how it went. */

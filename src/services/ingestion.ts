@@ -83,9 +83,8 @@ function attribute(batch: EngineEvent[], owners: Map<string, Phone>): Told[] {
     const name = namesOf(event.engine_name).find(({ instance }) => owners.has(instance))
     if (!name) return []
     const phone = owners.get(name.instance)!
-    const { engine_name, key, fact } = event
     const { generation } = name
-    return [{ engine_name, key, fact, phone, generation, current: generation === phone.engine_generation }]
+    return [Object.assign(event, { phone, generation, current: generation === phone.engine_generation })]
   })
 }
 
