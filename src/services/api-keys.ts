@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import type { Bus } from '../cache/bus.js'
 import * as apiKeys from '../db/api-keys.js'
 import { type ApiKey, type ApiKeyChanges, SCOPES, type Scope } from '../db/api-keys.js'
@@ -6,7 +6,6 @@ import type { Database, Queryable } from '../db/database.js'
 import * as users from '../db/users.js'
 import { AppError, invalidRequest, notFound } from '../errors.js'
 import type { Access } from './authenticator.js'
-import { sha256 } from './sha256.js'
 
 export { type ApiKey, SCOPES, type Scope }
 
@@ -34,7 +33,7 @@ export function newApiKey() {
 }
 
 export function hashApiKey(key: string): Buffer {
-  return sha256(key)
+  return createHash('sha256').update(key).digest()
 }
 
 /** Anything else cannot be a key and is not worth a look-up. */
