@@ -23,8 +23,12 @@ pg.types.setTypeParser(DATE, (text) => text) // a day has no time zone: a Date w
 const DEADLOCK = '40P01'
 const SERIALIZATION = '40001'
 
-/** Leaves the planner no way but the keys, and no plan but the one that serves any number of rows. */
-const BEGIN_BY_KEYS = [
+/**
+ * Begins a transaction whose statements find a few rows each by their keys. Of a young table the planner believes that
+ * reading all of it is cheaper, and keeps to that while the table grows, until it is analyzed: it is not given the choice.
+ * Nor does it think anew for each number of rows, which takes longer than writing one.
+ */
+export const BEGIN_BY_KEYS = [
   'begin',
   ...['hashjoin', 'mergejoin', 'material'].map((way) => `set local enable_${way} = off`),
   'set local plan_cache_mode = force_generic_plan',
@@ -59,20 +63,7 @@ export class Database implements Queryable {
   }
 
   /** Runs `work` in a transaction; two that lock each other out are run again, at most three times. */
-  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
-    return this.repeatedly(work, 'begin')
-  }
-
-  /**
-   * The same for statements that find a few rows each by their keys. Of a young table the planner believes that reading
-   * all of it is cheaper, and keeps to that while the table grows, until it is analyzed. And for a lone row it would make
-   * a plan of its own each time, which takes longer than writing it.
-   */
-  transactionByKeys<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
-    return this.repeatedly(work, BEGIN_BY_KEYS)
-  }
-
-  private async repeatedly<T>(work: (tx: Transaction) => Promise<T>, begin: string): Promise<T> {
+  async transaction<T>(work: (tx: Transaction) => Promise<T>, begin = 'begin'): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.once(work, begin)

@@ -47,7 +47,7 @@ export async function accept(
   drafts: Draft[],
   { process_id, bulk = false }: { process_id?: number; bulk?: boolean },
 ): Promise<(Accepted | Error)[]> {
-  return db.transactionByKeys(async (tx) => {
+  return db.transaction(async (tx) => {
     const keys = await takeKeys(tx, drafts)
     const results = drafts.map((_, i) => keys.results.get(i))
     const fresh = drafts.flatMap((draft, i) => (keys.results.has(i) ? [] : [{ draft, i, id: keys.ids.get(i) }]))

@@ -1,4 +1,4 @@
-import type { Database, Queryable } from '../db/database.js'
+import { BEGIN_BY_KEYS, type Database, type Queryable } from '../db/database.js'
 import * as earlyReceipts from '../db/early-receipts.js'
 import * as events from '../db/events.js'
 import * as lanes from '../db/lanes.js'
@@ -41,7 +41,7 @@ export interface Settled {
  * which starts sending without a commit of its own. Statements that need no answer of each other travel together.
  */
 export async function settle(db: Database, endings: Ending[], options: Options): Promise<Settled[]> {
-  return db.transactionByKeys(async (tx) => {
+  return db.transaction(async (tx) => {
     const [locked, ended, early] = await Promise.all([
       lockInOrder(tx, endings),
       queue.settle(tx, endings),
@@ -57,7 +57,7 @@ export async function settle(db: Database, endings: Ending[], options: Options):
     const now = new Map([...ended, ...renewed].map((message) => [message?.id, message]))
     const claims = new Map(next.map((claimed) => [claimed.phone_number_id, claimed]))
     return endings.map(({ id, phone_number_id }) => ({ message: now.get(id), next: claims.get(phone_number_id) }))
-  })
+  }, BEGIN_BY_KEYS)
 }
 
 /** Usage first, lanes second, messages third: the order of everybody who needs more than one of them. */
