@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { expectRefusal } from './support/refusal.js'
-import { type TestApp, type TestUser, startTestApp } from './support/test-app.js'
+import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 import { WebhookSink } from './support/webhook-sink.js'
 
 let app: TestApp
@@ -107,6 +107,9 @@ describe('a user who leaves', () => {
     await send(phone.token, 'Waits for the gap')
     const { body } = await send(phone.token, 'Waits behind it')
     await app.ctx.requestLog.flush()
+    const ofPhone = async (table: string) =>
+      (await app.db.query(`select 1 from ${table} where phone_number_id = $1`, [phone.id])).rowCount
+    await eventually(async () => (await ofPhone('webhook_logs')) !== 0)
     await leave()
     await app.ctx.userDeletion.runOnce()
     await app.crew.remover.runDue()
@@ -128,6 +131,7 @@ describe('a user who leaves', () => {
       'api_requests',
     ])
       expect([table, await rowsOf(table)]).toEqual([table, 0])
+    for (const table of ['deliveries', 'webhook_logs']) expect([table, await ofPhone(table)]).toEqual([table, 0])
     expect(
       (await app.db.query(`select 1 from unprocessed_events where engine_name like 'user_${user.id}_%'`)).rowCount,
     ).toBe(0)

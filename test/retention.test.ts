@@ -124,6 +124,21 @@ describe('events and their deliveries', () => {
     expect(await feed('')).toMatchObject({ events: [], expired: 0 })
   })
 
+  it('take their attempts along', async () => {
+    await createWebhook(user, { url: sink.url })
+    await happen('x')
+    await app.crew.delivery.runAll()
+    await app.db.query(`update webhook_logs set sent_at = sent_at + interval '30 days' where phone_number_id = $1`, [
+      phone.id,
+    ])
+    const attempts = async () =>
+      (await app.db.query('select 1 from webhook_logs where phone_number_id = $1', [phone.id])).rowCount
+    await pruneIn(29)
+    expect(await attempts()).toBe(1)
+    await pruneIn(31)
+    expect(await attempts()).toBe(0)
+  })
+
   it('lose their attempts earlier than themselves', async () => {
     const webhook = await createWebhook(user, { url: sink.url })
     await happen('x')

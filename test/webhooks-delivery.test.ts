@@ -1,13 +1,15 @@
 import { Webhook } from 'standardwebhooks'
 import type { Response } from 'supertest'
 import { PAUSES_MS } from '../src/webhooks/retry-schedule.js'
-import { type TestApp, type TestUser, startTestApp } from './support/test-app.js'
+import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 import { WebhookSink } from './support/webhook-sink.js'
 import { type Seeded, createWebhook, incomingText, seedNumber, stopClock, tell } from './support/webhook-stage.js'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
+
+const NOBODY = { webhooks: [], users: [] }
 
 let app: TestApp
 let sink: WebhookSink
@@ -44,6 +46,16 @@ const deliveries = async (query = '') =>
     next_attempt_at: string | null
   }[]
 const shown = async () => (await user.get(`/api/webhooks/${webhook.id}`)).body.webhook
+async function startWorker() {
+  const worker = await app.startReplica({ ROLE: 'worker' })
+  worker.context.clock.now = () => clock.now
+  return worker
+}
+/** Its worker looks again only should what it has in hand be lost. */
+const allTaken = async () => {
+  const later = `select 1 from webhook_queues where webhook_id = $1 and due_at > $2`
+  return (await app.db.query(later, [webhook.id, clock.now])).rowCount === 1
+}
 const events = async (type: string) => (await user.get(`/api/events?types=${type}`)).body.events as unknown[]
 
 describe('the schedule, on a moved clock', () => {
@@ -212,32 +224,73 @@ describe('order and fences', () => {
   it('refuses the late outcome of a worker that was stopped past its lease (promise 6)', async () => {
     const replica = await app.startReplica({ ROLE: 'api' })
     replica.context.clock.now = () => clock.now
-    const limits = { total: 10, per_webhook: 10 }
-    const nobody = { webhooks: [], users: [] }
+    const claim = (of: typeof app.ctx) => of.deliveries.claim({ total: 10, per_webhook: 10 }, NOBODY, () => [])
     await happen('told twice, settled once')
-    const { due } = await app.ctx.deliveries.claim(limits, nobody)
-    const stopped = await app.ctx.deliveries.attempt(due[0]!)
+    const [claimed] = (await claim(app.ctx)).due
+    const stopped = await app.ctx.deliveries.attempt(claimed!)
     // The other one finds nothing while the lease holds, and takes over when it has lapsed.
-    expect((await replica.context.deliveries.claim(limits, nobody)).due).toEqual([])
+    expect((await claim(replica.context)).due).toEqual([])
     clock.by(46_000)
     sink.replyWith(500)
     await replica.crew.delivery.runAll()
-    expect(await deliveries()).toMatchObject([{ status: 'pending', attempt_count: 2 }])
+    expect(await deliveries()).toMatchObject([{ status: 'pending', attempt_count: 1 }])
     await app.ctx.deliveries.record(stopped)
-    expect(await deliveries()).toMatchObject([{ status: 'pending', attempt_count: 2 }])
+    expect(await deliveries()).toMatchObject([{ status: 'pending', attempt_count: 1 }])
     clock.by(2 * MINUTE)
     await replica.crew.delivery.runAll()
     const [delivery] = await deliveries()
-    expect(delivery).toMatchObject({ status: 'delivered', attempt_count: 3 })
+    expect(delivery).toMatchObject({ status: 'delivered', attempt_count: 2 })
     const { attempts } = (await user.get(`/api/deliveries/${delivery!.id}`)).body.delivery
-    expect(attempts.map((one: { attempt: number; status_code: number }) => [one.attempt, one.status_code])).toEqual(
-      [
-        [2, 500],
-        [1, 200],
-        [3, 200],
-      ].sort(),
-    )
+    expect(attempts.map((one: { attempt: number; status_code: number }) => [one.attempt, one.status_code])).toEqual([
+      [1, 500],
+      [1, 200],
+      [2, 200],
+    ])
     await replica.close()
+  })
+
+  it('refuses it too while the one that took over is still trying', async () => {
+    const replica = await app.startReplica({ ROLE: 'api' })
+    replica.context.clock.now = () => clock.now
+    await happen('tried by two')
+    const claim = (of: typeof app.ctx) => of.deliveries.claim({ total: 10, per_webhook: 10 }, NOBODY, () => [])
+    const [stopped] = (await claim(app.ctx)).due
+    const late = await app.ctx.deliveries.attempt(stopped!)
+    clock.by(46_000)
+    const [taken] = (await claim(replica.context)).due
+    await app.ctx.deliveries.record(late)
+    expect(await deliveries()).toMatchObject([{ status: 'pending', attempt_count: 0 }])
+    await replica.context.deliveries.record(await replica.context.deliveries.attempt(taken!))
+    expect(await deliveries()).toMatchObject([{ status: 'delivered', attempt_count: 1 }])
+    await replica.close()
+  })
+
+  it('takes nothing twice: neither what is in hand when more comes, nor what waits behind it', async () => {
+    const worker = await startWorker()
+    sink.replyWith('hang')
+    await happen('0')
+    await eventually(() => Promise.resolve(sink.received.length === 1))
+    for (let n = 1; n < 10; n++) await happen(`${n}`)
+    await eventually(allTaken)
+    sink.letGo(200)
+    await eventually(async () => (await deliveries('?status=delivered&limit=100')).length === 10)
+    expect(texts()).toEqual(Array.from({ length: 10 }, (_, n) => `${n}`))
+    await worker.close()
+  })
+
+  it('delivers again what is asked for while it is being tried, and only the second outcome counts', async () => {
+    const worker = await startWorker()
+    sink.replyWith('hang', 500)
+    await happen('once more')
+    await eventually(() => Promise.resolve(sink.received.length === 1))
+    const [delivery] = await deliveries()
+    expect((await user.post(`/api/deliveries/${delivery!.id}/redeliver`)).status).toBe(202)
+    await eventually(allTaken)
+    sink.letGo(200)
+    await eventually(async () => (await deliveries())[0]!.attempt_count === 1)
+    expect(await deliveries()).toMatchObject([{ status: 'pending', attempt_count: 1 }])
+    expect(texts()).toEqual(['once more', 'once more'])
+    await worker.close()
   })
 
   it('a worker that stops gives back what it has not begun, and spends no attempt', async () => {

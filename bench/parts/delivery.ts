@@ -6,7 +6,7 @@ import { type Sender, seedDeliveries, seedSenders } from '../support/seed.js'
 import type { Stage } from '../support/stage.js'
 
 const WEBHOOKS = 128
-const PER_ROUND = 6_400
+const PER_ROUND = 25_600
 const ROUNDS = 5
 const BODY_BYTES = 560
 

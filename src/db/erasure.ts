@@ -1,4 +1,5 @@
 import type { Queryable } from './database.js'
+import * as webhookLogs from './webhook-logs.js'
 
 /** Deletes up to `batch` rows of a deleted user from the first of its large tables that has some; answers how many. */
 export async function deleteSome(db: Queryable, userId: number, batch: number): Promise<number> {
@@ -12,7 +13,9 @@ export async function deleteSome(db: Queryable, userId: number, batch: number): 
 /** What a cascade from the user's row would do in one statement that takes too long, and what no key refers to. */
 const STATEMENTS = [
   'delete from messages where id in (select id from messages where user_id = $1 limit $2)',
-  'delete from events where id in (select id from events where user_id = $1 limit $2)',
+  `with batch as (select id from events where user_id = $1 limit $2),
+        attempts as (${webhookLogs.deletedOf('select id from batch')})
+   delete from events where id in (select id from batch)`,
   'delete from api_requests where id in (select id from api_requests where user_id = $1 limit $2)',
   `delete from early_receipts where ctid in (
      select e.ctid from early_receipts e join phone_numbers p on p.id = e.phone_number_id where p.user_id = $1 limit $2)`,

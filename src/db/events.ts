@@ -1,4 +1,5 @@
 import type { Queryable } from './database.js'
+import * as webhookLogs from './webhook-logs.js'
 import * as webhookQueues from './webhook-queues.js'
 
 export interface NewEvent {
@@ -172,12 +173,14 @@ export async function prune(
        select id, created_at from events where id > $1 order by id limit $3),
      old as (
        select s.id from stretch s where s.created_at < coalesce($4, now()) - make_interval(days => $2)),
+     unowed as (
+       select o.id from old o
+        where not exists (
+          select 1 from deliveries d join webhooks w on w.id = d.webhook_id
+           where d.event_id = o.id and d.status = 'pending' and w.deleted_at is null)),
+     attempts as (${webhookLogs.deletedOf('select id from unowed')}),
      gone as (
-       delete from events where id in (
-         select o.id from old o
-          where not exists (
-            select 1 from deliveries d join webhooks w on w.id = d.webhook_id
-             where d.event_id = o.id and d.status = 'pending' and w.deleted_at is null)))
+       delete from events where id in (select id from unowed))
      select max(id) as last, count(*) as n from old`,
     [afterId, days, batch, now],
   )

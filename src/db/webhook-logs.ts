@@ -3,7 +3,6 @@ import type { Queryable } from './database.js'
 export interface Attempt {
   delivery_id: number
   attempt: number
-  phone_number_id: number | null
   event_id: string
   event_type: string
   status_code: number | null
@@ -13,21 +12,20 @@ export interface Attempt {
   sent_at: Date
 }
 
-/** One row per attempt. The payload column names the event instead of copying it. */
+/** One row per attempt of a delivery that is still kept. The payload column names the event instead of copying it. */
 export async function insert(tx: Queryable, attempts: Attempt[]): Promise<void> {
   await tx.query(
     `insert into webhook_logs (delivery_id, attempt, phone_number_id, payload, event_type, status_code,
                                response_time_ms, error, response_body, sent_at)
-     select delivery_id, attempt, phone_number_id, jsonb_build_object('event_id', event_id), event_type, status_code,
-            response_time_ms, error, response_body, sent_at
-       from unnest($1::bigint[], $2::integer[], $3::bigint[], $4::text[], $5::text[], $6::integer[], $7::integer[],
-                   $8::text[], $9::text[], $10::timestamptz[])
-            as a (delivery_id, attempt, phone_number_id, event_id, event_type, status_code, response_time_ms, error,
-                  response_body, sent_at)`,
+     select a.delivery_id, a.attempt, d.phone_number_id, jsonb_build_object('event_id', a.event_id), a.event_type,
+            a.status_code, a.response_time_ms, a.error, a.response_body, a.sent_at
+       from unnest($1::bigint[], $2::integer[], $3::text[], $4::text[], $5::integer[], $6::integer[], $7::text[],
+                   $8::text[], $9::timestamptz[])
+            as a (delivery_id, attempt, event_id, event_type, status_code, response_time_ms, error, response_body, sent_at)
+       join deliveries d on d.id = a.delivery_id`,
     [
       attempts.map((a) => a.delivery_id),
       attempts.map((a) => a.attempt),
-      attempts.map((a) => a.phone_number_id),
       attempts.map((a) => a.event_id),
       attempts.map((a) => a.event_type),
       attempts.map((a) => a.status_code),
@@ -41,13 +39,17 @@ export async function insert(tx: Queryable, attempts: Attempt[]): Promise<void> 
 
 /** The attempts of one delivery, first to last. */
 export async function listOfDelivery(db: Queryable, deliveryId: number, limit: number) {
-  const { rows } = await db.query<Omit<Attempt, 'delivery_id' | 'phone_number_id' | 'event_id' | 'event_type'>>(
+  const { rows } = await db.query<Omit<Attempt, 'delivery_id' | 'event_id' | 'event_type'>>(
     `select attempt, status_code, response_time_ms, error, response_body, sent_at
        from webhook_logs where delivery_id = $1 order by attempt desc, id desc limit $2`,
     [deliveryId, limit],
   )
   return rows.reverse()
 }
+
+/** The part of a statement that deletes the attempts of these events' deliveries; no key does. */
+export const deletedOf = (events: string) => `
+       delete from webhook_logs l using deliveries d where d.event_id in (${events}) and l.delivery_id = d.id`
 
 export async function prune(db: Queryable, days: number, batch: number, now: Date | null): Promise<number> {
   const { rowCount } = await db.query(

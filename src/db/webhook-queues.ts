@@ -1,4 +1,5 @@
 import type { Queryable } from './database.js'
+import type { Target } from './deliveries.js'
 
 /** What is owed to one webhook and how its receiver is doing. */
 export interface WebhookQueue {
@@ -12,9 +13,10 @@ export interface WebhookQueue {
 
 const columns = 'webhook_id, failures, last_failed, failing_since, opened, open_until'
 
-/** A queue that is due, and how many deliveries it may have: one while its breaker tries the receiver again. */
-export interface DueQueue {
-  webhook_id: number
+/** A queue that is due, with where its deliveries go. */
+export interface DueQueue extends Target {
+  enabled: boolean
+  /** Its breaker tries the receiver again: it may have one delivery. */
   probe: boolean
 }
 
@@ -33,8 +35,10 @@ export interface ClaimScope {
  */
 export async function lockDue(tx: Queryable, scope: ClaimScope, limit: number): Promise<DueQueue[]> {
   const { rows } = await tx.query<DueQueue>(
-    `select q.webhook_id, q.open_until is not null as probe
+    `select q.webhook_id, q.open_until is not null as probe, w.enabled and w.deleted_at is null as enabled, w.user_id,
+            w.url, w.headers, w.secret, w.previous_secret, w.previous_secret_until
        from webhook_queues q
+       join webhooks w on w.id = q.webhook_id
        join (select webhook_id, row_number() over (partition by user_id order by due_at) as turn
                from (select webhook_id, user_id, due_at from webhook_queues
                       where due_at <= coalesce($1, now()) and webhook_id <> all($3::bigint[])
@@ -50,25 +54,46 @@ export async function lockDue(tx: Queryable, scope: ClaimScope, limit: number): 
   return rows
 }
 
+/** What a claim found in a queue. */
+export interface Look {
+  webhook_id: number
+  enabled: boolean
+  probed: boolean
+  /** More may be due than was taken. */
+  more: boolean
+  /** Something of it is in hand. */
+  held: boolean
+}
+
 /**
- * Says when to look at claimed queues again: now if more is due, else at the next retry or lapsed lease. Takes hold of
- * them for the length of the lease; one that is being probed stays shut as long. Must follow the claim in a statement
- * of its own to see what it left.
+ * Takes hold of locked queues for the length of the lease and says when to look at them again: now if more may be due,
+ * else at the next retry, or when what is in hand would be lost. One that is being probed stays shut as long.
  */
-export async function reschedule(tx: Queryable, scope: ClaimScope, webhookIds: number[], probed: number[]) {
+export async function reschedule(tx: Queryable, scope: ClaimScope, looks: Look[]): Promise<void> {
   await tx.query(
     `update webhook_queues q
-        set holder = $2, held_until = t.lapses,
-            open_until = case when q.webhook_id = any($4::bigint[]) then t.lapses else q.open_until end,
-            due_at = case when not w.enabled or w.deleted_at is not null then null
-                          when q.webhook_id = any($4::bigint[]) then t.lapses
-                          else (select greatest(d.due_at, t.now) from deliveries d
-                                 where d.webhook_id = q.webhook_id and d.status = 'pending'
-                                 order by d.due_at limit 1) end
-       from webhooks w,
+        set holder = $2, held_until = t.lapses, open_until = case when l.probed then t.lapses else q.open_until end,
+            due_at = case when not l.enabled then null
+                          when l.probed then t.lapses
+                          when l.more then t.now
+                          else least(case when l.held then t.lapses end,
+                                     (select d.due_at from deliveries d
+                                       where d.webhook_id = q.webhook_id and d.status = 'pending' and d.due_at > t.now
+                                       order by d.due_at limit 1)) end
+       from unnest($4::bigint[], $5::boolean[], $6::boolean[], $7::boolean[], $8::boolean[])
+            as l (webhook_id, enabled, probed, more, held),
             (select coalesce($1, now()) as now, coalesce($1, now()) + make_interval(secs => $3) as lapses) t
-      where q.webhook_id = any($5::bigint[]) and w.id = q.webhook_id`,
-    [scope.now, scope.holder, scope.lease_seconds, probed, webhookIds],
+      where q.webhook_id = l.webhook_id`,
+    [
+      scope.now,
+      scope.holder,
+      scope.lease_seconds,
+      looks.map((l) => l.webhook_id),
+      looks.map((l) => l.enabled),
+      looks.map((l) => l.probed),
+      looks.map((l) => l.more),
+      looks.map((l) => l.held),
+    ],
   )
 }
 

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto'
 import type { Bus } from '../cache/bus.js'
 import type { WebhookHttp } from '../clients/webhook-http.js'
 import type { WebhookAnswer, WebhookPost } from '../clients/webhook-post.js'
-import type { Database } from '../db/database.js'
+import { BEGIN_BY_KEYS, type Database } from '../db/database.js'
 import * as deliveries from '../db/deliveries.js'
-import type { DueDelivery } from '../db/deliveries.js'
+import type { DueDelivery, Target } from '../db/deliveries.js'
 import { GroupCommit } from '../db/group-commit.js'
 import * as webhookLogs from '../db/webhook-logs.js'
 import * as webhookQueues from '../db/webhook-queues.js'
@@ -43,8 +43,12 @@ export class DeliveryService {
     this.releasing = new GroupCommit((unused) => this.giveBack(unused))
   }
 
-  /** Leases up to `total` deliveries, a few per webhook; those in `busy` get no more now. */
-  claim(limits: deliveries.ClaimLimits, busy: { webhooks: number[]; users: number[] }): Promise<deliveries.Claim> {
+  /** Takes up to `total` deliveries that are not in hand, a few per webhook; those in `busy` get no more now. */
+  claim(
+    limits: deliveries.ClaimLimits,
+    busy: { webhooks: number[]; users: number[] },
+    inHandOf: (webhookId: number) => deliveries.InHand[],
+  ): Promise<deliveries.Claim> {
     const scope = {
       holder: this.holder,
       now: this.clock.now(),
@@ -52,20 +56,20 @@ export class DeliveryService {
       busy_webhooks: busy.webhooks,
       busy_users: busy.users,
     }
-    return this.db.transaction((tx) => deliveries.claimDue(tx, scope, limits))
+    return this.db.transaction((tx) => deliveries.claimDue(tx, scope, limits, inHandOf), BEGIN_BY_KEYS)
   }
 
   /** Signs and posts. The post is among `running` meanwhile; one that is broken off says nothing about the receiver. */
   async attempt(delivery: DueDelivery, running = new Set<WebhookPost>()): Promise<Finished> {
     const sent_at = this.clock.now()
-    const { event_id, payload, url, headers } = delivery
+    const { event_id, payload, target } = delivery
     const signature = signatureHeaders({
       id: event_id,
       timestamp: sent_at,
       body: payload,
-      secrets: secretsOf(delivery, sent_at),
+      secrets: secretsOf(target, sent_at),
     })
-    const post = this.http.post(url, Object.assign({}, headers, signature), payload)
+    const post = this.http.post(target.url, Object.assign({}, target.headers, signature), payload)
     running.add(post)
     const answer = await post.answer
     running.delete(post)
@@ -94,34 +98,42 @@ export class DeliveryService {
     const reckoned = await this.db.transaction(async (tx) => {
       const tried = finished.map(({ delivery, verdict }, i) => ({ delivery, verdict, due_at: outcomes[i]!.due_at }))
       const [written, troubled] = await Promise.all([
-        deliveries.settle(tx, outcomes),
+        deliveries.settle(tx, this.holder, outcomes),
         lockTroubled(tx, tried),
         webhookLogs.insert(tx, finished.map(logRow)),
       ])
       // Only what still held its lease says something about its receiver now.
       const counting = tried.filter(({ delivery }) => written.has(delivery.id))
       return reckon(tx, counting, troubled, now)
-    })
+    }, BEGIN_BY_KEYS)
     for (const webhook of reckoned.hopeless) await disableHopeless(this.db, this.bus, this.log, webhook, now)
-    return finished.map(({ delivery }) => ({ may_go_on: !reckoned.shut.has(delivery.webhook_id) }))
+    return finished.map(({ delivery }) => ({ may_go_on: !reckoned.shut.has(delivery.target.webhook_id) }))
   }
 
   private consequenceOf(finished: Finished, at: Date): deliveries.Outcome {
     const { delivery, verdict, sent_at } = finished
-    const { id, claims, attempts, attempts_from } = delivery
+    const { id, version, attempts, attempts_from } = delivery
     this.report(finished)
-    if (verdict.verdict === 'delivered') return { id, claims, status: 'delivered', due_at: null, at }
-    if (verdict.verdict === 'gone') return { id, claims, status: 'failed', due_at: null, at }
-    const due_at = nextAttemptAt(attempts - attempts_from, sent_at, { retry_after: verdict.retry_after }) ?? null
-    return { id, claims, status: due_at ? 'pending' : 'failed', due_at, at }
+    if (verdict.verdict === 'delivered') return { id, version, status: 'delivered', due_at: null, at }
+    if (verdict.verdict === 'gone') return { id, version, status: 'failed', due_at: null, at }
+    const due_at = nextAttemptAt(attempts + 1 - attempts_from, sent_at, { retry_after: verdict.retry_after }) ?? null
+    return { id, version, status: due_at ? 'pending' : 'failed', due_at, at }
   }
 
   private report({ delivery, answer, verdict }: Finished) {
-    const { id, webhook_id, event_type, attempts } = delivery
+    const { id, event_type, attempts, target } = delivery
     const error = errorOf(verdict)
     const level = error === null ? 'debug' : 'info' // every attempt has a row that tells the same
+    if (!this.log.isLevelEnabled(level)) return
     this.log[level](
-      { delivery_id: id, webhook_id, event_type, attempt: attempts, error, duration_ms: answer.ms },
+      {
+        delivery_id: id,
+        webhook_id: target.webhook_id,
+        event_type,
+        attempt: attempts + 1,
+        error,
+        duration_ms: answer.ms,
+      },
       'delivery',
     )
   }
@@ -134,7 +146,7 @@ export class DeliveryService {
 
 /** During a rotation the old secret signs as well. */
 export function secretsOf(
-  webhook: Pick<DueDelivery, 'secret' | 'previous_secret' | 'previous_secret_until'>,
+  webhook: Pick<Target, 'secret' | 'previous_secret' | 'previous_secret_until'>,
   now: Date,
 ): string[] {
   const { secret, previous_secret, previous_secret_until } = webhook
@@ -147,8 +159,7 @@ const errorOf = (verdict: Judgement) => (verdict.verdict === 'delivered' ? null 
 function logRow({ delivery, answer, verdict, sent_at }: Finished): webhookLogs.Attempt {
   return {
     delivery_id: delivery.id,
-    attempt: delivery.attempts,
-    phone_number_id: delivery.phone_number_id,
+    attempt: delivery.attempts + 1,
     event_id: delivery.event_id,
     event_type: delivery.event_type,
     status_code: answer.status ?? null,

@@ -29,7 +29,7 @@ interface Hopeless {
 /** The queues whose health these attempts may change. */
 export function lockTroubled(tx: Queryable, tried: Tried[]): Promise<webhookQueues.WebhookQueue[]> {
   const failed = tried.filter(({ verdict }) => verdict.verdict !== 'delivered')
-  const idsOf = (some: Tried[]) => [...new Set(some.map(({ delivery }) => delivery.webhook_id))]
+  const idsOf = (some: Tried[]) => [...new Set(some.map(({ delivery }) => delivery.target.webhook_id))]
   return webhookQueues.lockTroubled(tx, idsOf(tried), idsOf(failed))
 }
 
@@ -38,14 +38,14 @@ export function lockTroubled(tx: Queryable, tried: Tried[]): Promise<webhookQueu
  * webhooks must not be tried now, and which have no hope left.
  */
 export async function reckon(tx: Queryable, tried: Tried[], locked: webhookQueues.WebhookQueue[], now: Date) {
-  const concerned = new Set(tried.map(({ delivery }) => delivery.webhook_id))
+  const concerned = new Set(tried.map(({ delivery }) => delivery.target.webhook_id))
   const troubled = locked.filter(({ webhook_id }) => concerned.has(webhook_id))
   const shut = new Set<number>()
   const hopeless: Hopeless[] = []
   const changed = troubled.map((queue) => {
-    const own = tried.filter(({ delivery }) => delivery.webhook_id === queue.webhook_id)
+    const own = tried.filter(({ delivery }) => delivery.target.webhook_id === queue.webhook_id)
     const health = own.reduce<Health>((before, one) => afterAttempt(before, asTried(one, now)), queue)
-    const { user_id } = own[0]!.delivery
+    const { user_id } = own[0]!.delivery.target
     const gone = own.some(({ verdict }) => verdict.verdict === 'gone')
     if (gone || hasFailedTooLong(health, now)) hopeless.push({ id: queue.webhook_id, user_id, gone })
     if (gone || health.open_until !== null) shut.add(queue.webhook_id)

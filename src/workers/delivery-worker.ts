@@ -77,8 +77,9 @@ export class DeliveryWorker {
     const room = MAX_IN_HAND - this.inHand.total
     if (this.stopping || room < PER_CLAIM) return 0
     const busy = { webhooks: this.inHand.webhooksFrom(ENOUGH), users: this.inHand.usersFrom(PER_USER) }
-    const { due, more } = await this.deliveries.claim({ total: PER_CLAIM, per_webhook: PER_WEBHOOK }, busy)
-    for (const { webhook_id } of due) if (!this.inHand.has(webhook_id)) this.shut.delete(webhook_id)
+    const limits = { total: PER_CLAIM, per_webhook: PER_WEBHOOK }
+    const { due, more } = await this.deliveries.claim(limits, busy, (id) => this.inHand.of(id))
+    for (const { target } of due) if (!this.inHand.has(target.webhook_id)) this.shut.delete(target.webhook_id)
     for (const delivery of due) this.launch(delivery)
     for (const id of this.inHand.webhooksFrom(PER_WEBHOOK)) this.backlogged.add(id)
     if (more) this.worker.wake()
@@ -86,7 +87,7 @@ export class DeliveryWorker {
   }
 
   private launch(delivery: DueDelivery) {
-    const { webhook_id } = delivery
+    const { webhook_id } = delivery.target
     const claimed = performance.now()
     const chain = `${webhook_id} ${delivery.phone_number_id}`
     const slots = this.slots.get(webhook_id) ?? new Semaphore(ATTEMPTS_PER_WEBHOOK)
@@ -110,23 +111,28 @@ export class DeliveryWorker {
   /** Resolves when there is an answer, with the promise that it is recorded. */
   private async attempt(delivery: DueDelivery, claimed: number): Promise<{ recorded: Promise<void> }> {
     const stale = performance.now() - claimed > FRESH_MS
-    if (stale || this.stopping || this.shut.has(delivery.webhook_id))
-      return { recorded: this.deliveries.release(delivery) }
+    if (stale || this.stopping || this.shut.has(delivery.target.webhook_id)) return { recorded: this.release(delivery) }
     const finished = await this.deliveries.attempt(delivery, this.posts)
-    if (finished.answer.aborted) return { recorded: this.deliveries.release(delivery) }
+    if (finished.answer.aborted) return { recorded: this.release(delivery) }
     const recorded = this.deliveries.record(finished).then(({ may_go_on }) => {
-      if (!may_go_on) this.shut.add(delivery.webhook_id)
+      if (!may_go_on) this.shut.add(delivery.target.webhook_id)
     })
     return { recorded }
   }
 
+  /** Out of hand first: the claim that the release wakes must find it. */
+  private release(delivery: DueDelivery): Promise<void> {
+    this.inHand.remove(delivery)
+    return this.deliveries.release(delivery)
+  }
+
   private finish(delivery: DueDelivery, chain: string, link: Promise<void>, run: Promise<void>) {
-    const { webhook_id } = delivery
+    const { webhook_id } = delivery.target
     this.running.delete(run)
     if (this.chains.get(chain) === link) this.chains.delete(chain)
     const wasFull = this.inHand.total > MAX_IN_HAND - PER_CLAIM
     this.inHand.remove(delivery)
-    const hungry = this.backlogged.has(webhook_id) && this.inHand.of(webhook_id) < ENOUGH
+    const hungry = this.backlogged.has(webhook_id) && this.inHand.count(webhook_id) < ENOUGH
     if (hungry) this.backlogged.delete(webhook_id)
     if (!this.inHand.has(webhook_id)) {
       this.slots.delete(webhook_id)

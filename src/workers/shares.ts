@@ -1,45 +1,49 @@
-interface Owned {
-  webhook_id: number
-  user_id: number
-}
+import type { DueDelivery } from '../db/deliveries.js'
 
-/** How much of the work in hand belongs to whom. */
+/** The deliveries in hand, and how many of them belong to whom. */
 export class Shares {
   total = 0
-  private readonly webhooks = new Map<number, number>()
+  private readonly webhooks = new Map<number, Set<DueDelivery>>()
   private readonly users = new Map<number, number>()
 
-  add({ webhook_id, user_id }: Owned): void {
+  add(delivery: DueDelivery): void {
+    const { webhook_id, user_id } = delivery.target
+    const own = this.webhooks.get(webhook_id)
+    if (own) own.add(delivery)
+    else this.webhooks.set(webhook_id, new Set([delivery]))
+    this.users.set(user_id, (this.users.get(user_id) ?? 0) + 1)
     this.total++
-    change(this.webhooks, webhook_id, 1)
-    change(this.users, user_id, 1)
   }
 
-  remove({ webhook_id, user_id }: Owned): void {
+  /** Once is enough: a second time changes nothing. */
+  remove(delivery: DueDelivery): void {
+    const { webhook_id, user_id } = delivery.target
+    const own = this.webhooks.get(webhook_id)
+    if (!own?.delete(delivery)) return
+    if (own.size === 0) this.webhooks.delete(webhook_id)
+    const rest = this.users.get(user_id)! - 1
+    if (rest > 0) this.users.set(user_id, rest)
+    else this.users.delete(user_id)
     this.total--
-    change(this.webhooks, webhook_id, -1)
-    change(this.users, user_id, -1)
   }
 
   has(webhookId: number): boolean {
     return this.webhooks.has(webhookId)
   }
 
-  of(webhookId: number): number {
-    return this.webhooks.get(webhookId) ?? 0
+  count(webhookId: number): number {
+    return this.webhooks.get(webhookId)?.size ?? 0
+  }
+
+  of(webhookId: number): DueDelivery[] {
+    return [...(this.webhooks.get(webhookId) ?? [])]
   }
 
   webhooksFrom(count: number): number[] {
-    return [...this.webhooks].filter(([, n]) => n >= count).map(([id]) => id)
+    return [...this.webhooks].filter(([, own]) => own.size >= count).map(([id]) => id)
   }
 
   usersFrom(count: number): number[] {
     return [...this.users].filter(([, n]) => n >= count).map(([id]) => id)
   }
-}
-
-function change(counts: Map<number, number>, id: number, by: number) {
-  const n = (counts.get(id) ?? 0) + by
-  if (n > 0) counts.set(id, n)
-  else counts.delete(id)
 }

@@ -1,4 +1,4 @@
-import { type IncomingHttpHeaders, createServer } from 'node:http'
+import { type IncomingHttpHeaders, type ServerResponse, createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 export interface Received {
@@ -8,7 +8,7 @@ export interface Received {
   body: { id: string; type: string; position: number; data: Record<string, unknown>; [name: string]: unknown }
 }
 
-/** Statuses to answer with, in turn; 'reset' breaks the connection, 'hang' never answers. */
+/** Statuses to answer with, in turn; 'reset' breaks the connection, 'hang' waits for `letGo`. */
 export type Reply = number | 'reset' | 'hang' | { status: number; headers?: Record<string, string>; body?: string }
 
 /** A real receiver of webhooks that remembers what it got and can be told how to answer. */
@@ -16,6 +16,7 @@ export class WebhookSink {
   readonly received: Received[] = []
   private replies: Reply[] = []
   private always: Reply = 200
+  private readonly hanging: ServerResponse[] = []
 
   private constructor(private readonly server: ReturnType<typeof createServer>) {}
 
@@ -30,7 +31,7 @@ export class WebhookSink {
         sink.received.push({ path: req.url!, headers: req.headers, text, body: JSON.parse(text) })
         const reply = sink.replies.shift() ?? sink.always
         if (reply === 'reset') req.socket.destroy()
-        else if (reply === 'hang') return
+        else if (reply === 'hang') sink.hanging.push(res)
         else if (typeof reply === 'number') res.writeHead(reply).end('ok')
         else res.writeHead(reply.status, reply.headers).end(reply.body ?? '')
       })
@@ -50,6 +51,11 @@ export class WebhookSink {
 
   replyAlways(reply: Reply): void {
     this.always = reply
+  }
+
+  /** Answers all that hang. */
+  letGo(status: number): void {
+    for (const res of this.hanging.splice(0)) res.writeHead(status).end('ok')
   }
 
   ofType(type: string): Received[] {
