@@ -1,10 +1,11 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import type { Request, RequestHandler } from 'express'
 import { AppError, unauthorized } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { AdminReports } from '../services/admin-reports.js'
+import { sha256 } from '../services/sha256.js'
 
-const digest = (text: string) => createHash('sha256').update(text).digest()
+const digest = (text: string) => sha256(text)
 
 /** Only with the operator's key; without one in the settings these calls do not exist. */
 export function requireOperator(apiKey: string | undefined): RequestHandler {

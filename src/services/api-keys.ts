@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { Bus } from '../cache/bus.js'
 import * as apiKeys from '../db/api-keys.js'
 import { type ApiKey, type ApiKeyChanges, SCOPES, type Scope } from '../db/api-keys.js'
@@ -6,6 +6,7 @@ import type { Database, Queryable } from '../db/database.js'
 import * as users from '../db/users.js'
 import { AppError, invalidRequest, notFound } from '../errors.js'
 import type { Access } from './authenticator.js'
+import { sha256 } from './sha256.js'
 
 export { type ApiKey, SCOPES, type Scope }
 
@@ -33,7 +34,7 @@ export function newApiKey() {
 }
 
 export function hashApiKey(key: string): Buffer {
-  return createHash('sha256').update(key).digest()
+  return sha256(key)
 }
 
 /** Anything else cannot be a key and is not worth a look-up. */

@@ -11,6 +11,7 @@ import { translate } from './engine-events.js'
 import { type EngineEvent, ingest } from './ingestion.js'
 import { Repeats } from './repeats.js'
 import { toStorable } from './sanitize.js'
+import { sha256 } from './sha256.js'
 
 /** What may wait for the database before new events are turned away; the engine repeats them. */
 const MAX_WAITING = 5_000
@@ -66,7 +67,7 @@ export class IngressService {
   /** What was found in the engine's store; what is known already changes nothing. */
   async receiveFound(engineName: string, fact: Found): Promise<void> {
     const what = fact.kind === 'message' ? fact.message.whatsapp_id : `${fact.whatsapp_id} ${fact.status}`
-    const key = createHash('sha256').update(`found\n${engineName}\n${what}`).digest()
+    const key = sha256(`found\n${engineName}\n${what}`)
     await this.ingesting.add({ engine_name: engineName, key, fact })
     this.bus.tell('deliveries.due', {})
   }

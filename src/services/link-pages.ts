@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { Database } from '../db/database.js'
 import * as linkPages from '../db/link-pages.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
@@ -7,8 +7,9 @@ import type { User } from '../db/users.js'
 import { notFound } from '../errors.js'
 import type { Linking } from './linking.js'
 import type { NumberConnections } from './number-connections.js'
+import { sha256 } from './sha256.js'
 
-const hashOf = (token: string) => createHash('sha256').update(token).digest()
+const hashOf = (token: string) => sha256(token)
 const PAIRING_WAIT_SECONDS = 15
 
 /** Pages on which somebody without a key links one number: unguessable, expiring, one at a time. */

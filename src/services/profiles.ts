@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { Bus } from '../cache/bus.js'
 import type { Database } from '../db/database.js'
 import * as passwordResets from '../db/password-resets.js'
@@ -10,6 +9,7 @@ import type { Clock } from './clock.js'
 import { isTimeZone, nextMidnight } from './days.js'
 import type { LoginBackoff } from './login-backoff.js'
 import { hashPassword, refuseCrowd, verifyPassword } from './passwords.js'
+import { sha256 } from './sha256.js'
 
 export interface ProfileChanges {
   full_name?: string | null
@@ -66,7 +66,7 @@ export class ProfileService {
     refuseCrowd()
     const password_hash = await hashPassword(fresh)
     const user = await this.db.transaction(async (tx) => {
-      const id = await passwordResets.consume(tx, createHash('sha256').update(token).digest(), this.clock.now())
+      const id = await passwordResets.consume(tx, sha256(token), this.clock.now())
       const found = id === undefined ? undefined : await users.lock(tx, id)
       if (!found) throw unauthorized('This link is unknown, was used, or is too old. Ask the operator for a new one.')
       await users.setPassword(tx, found.id, password_hash)
