@@ -16,6 +16,7 @@ const columns = 'phone_number_id, in_flight, ready_at, due_at, blocked_reason, p
 
 /** Locks lanes in id order, the order everybody uses. */
 export async function lock(tx: Queryable, phoneNumberIds: number[]): Promise<Lane[]> {
+  if (phoneNumberIds.length === 0) return []
   const { rows } = await tx.query<Lane>(
     `select ${columns}
        from lanes where phone_number_id = any($1::bigint[])
@@ -233,11 +234,14 @@ export async function letGo(tx: Queryable, phoneNumberIds: number[]): Promise<vo
 /** A server is back: what waited for it is looked for at once instead of at the end of the back-off. */
 export async function wakeServer(db: Queryable, serverInstance: string): Promise<void> {
   await db.query(
-    `update lanes l set due_at = now(), failures = 0
-       from phone_numbers p
-      where p.id = l.phone_number_id and p.server_instance = $1 and p.deleted_at is null
-        and l.blocked_since is not null and l.blocked_reason in ('server_unreachable', 'server_refused')
-        and l.due_at > now()`,
+    `with waiting as (
+       select l.phone_number_id
+         from lanes l join phone_numbers p on p.id = l.phone_number_id
+        where p.server_instance = $1 and p.deleted_at is null and l.blocked_since is not null
+          and l.blocked_reason in ('server_unreachable', 'server_refused') and l.due_at > now()
+        order by l.phone_number_id for update of l)
+     update lanes l set due_at = now(), failures = 0
+       from waiting where l.phone_number_id = waiting.phone_number_id`,
     [serverInstance],
   )
 }

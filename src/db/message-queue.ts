@@ -296,16 +296,24 @@ export async function listExpired(db: Queryable, limit: number, now?: Date): Pro
   return rows
 }
 
-/** Lets scheduled messages into their lanes; answers the lane of each. */
-export async function releaseScheduled(tx: Queryable, limit: number, now?: Date): Promise<number[]> {
-  const { rows } = await tx.query<{ phone_number_id: number }>(
-    `with due as (
-       select id from messages where status = 'queued' and send_at <= coalesce($2, now())
-        order by send_at limit $1 for update skip locked)
-     update messages m set send_at = null from due where m.id = due.id returning m.phone_number_id`,
+/** Scheduled messages whose time has come, and their lanes. */
+export async function listScheduledDue(db: Queryable, limit: number, now?: Date) {
+  const { rows } = await db.query<{ id: number; phone_number_id: number }>(
+    `select id, phone_number_id from messages
+      where status = 'queued' and send_at <= coalesce($2, now()) order by send_at limit $1`,
     [limit, now ?? null],
   )
-  return rows.map((row) => row.phone_number_id)
+  return rows
+}
+
+/** Lets those of these messages into their locked lanes whose time is still come; answers how many. */
+export async function releaseScheduled(tx: Queryable, ids: number[], now?: Date): Promise<number> {
+  const { rowCount } = await tx.query(
+    `update messages set send_at = null
+      where id = any($1::bigint[]) and status = 'queued' and send_at <= coalesce($2, now())`,
+    [ids, now ?? null],
+  )
+  return rowCount ?? 0
 }
 
 /** Moves a message that is still scheduled; false when it is not. */

@@ -40,7 +40,8 @@ export async function ingest(db: Database, bus: Bus, batch: EngineEvent[]): Prom
     const [fresh, owners] = await Promise.all([withoutRepeats(tx, batch), lockOwners(tx, batch)])
     const told = attribute(fresh, owners)
     const moved = moveNumbers(told)
-    const [stored] = await Promise.all([
+    const [, stored] = await Promise.all([
+      lanes.lock(tx, lanesOf(told, moved.lanes)),
       storeMessages(tx, told),
       numberStates.saveEngineStates(tx, [...moved.states.values()]),
     ])
@@ -149,6 +150,18 @@ const trafficOf = ({ phone, message }: Stored): stats.Traffic => ({
   media: hasMedia(message.type),
 })
 
+/**
+ * All lanes this batch may have to do with, so that they are locked in one go and in the order of everybody. Those of
+ * reports are among them: a settlement holds the lane too, so either it sees the receipt that is kept here, or we see
+ * the id it has written.
+ */
+function lanesOf(told: Told[], moves: Map<number, unknown>): number[] {
+  const concerned = told.filter((one) => reportOf(one).length > 0 || isWelcome(one))
+  return [...new Set([...concerned.map(({ phone }) => phone.id), ...moves.keys()])]
+}
+
+const isWelcome = ({ phone, fact }: Told) => fact.kind === 'message' && !fact.message.from_me && isRestricted(phone)
+
 /** Whoever writes to us is no new contact any more; what waits for them may go out even in a restricted lane. */
 async function welcome(tx: Queryable, stored: Stored[]): Promise<void> {
   const contacts = stored.filter(({ phone, message }) => !message.from_me && isRestricted(phone))
@@ -200,8 +213,6 @@ async function applyReports(tx: Queryable, told: Told[]): Promise<Changed[]> {
   const receipts = told.flatMap(reportOf)
   if (receipts.length === 0) return []
   const ids = [...new Set(receipts.map((receipt) => receipt.phone_number_id))]
-  // A settlement holds the lane too: either it sees the receipt kept here, or we see the id it has written.
-  await lanes.lock(tx, ids)
   const known = await reports.findKnownIds(tx, receipts)
   const early = receipts.filter(({ phone_number_id, whatsapp_id }) => !known.has(`${phone_number_id} ${whatsapp_id}`))
   await earlyReceipts.insert(tx, early)

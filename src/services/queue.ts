@@ -81,15 +81,22 @@ export class QueueService {
   /** Lets scheduled messages whose time has come into their lanes; answers how many. */
   async releaseScheduled(now?: Date): Promise<number> {
     for (let released = 0; ;) {
-      const batch = await this.db.transaction(async (tx) => {
-        const found = await queue.releaseScheduled(tx, BATCH, now)
-        await lanes.makeDue(tx, distinct(found))
-        return found
-      })
-      released += batch.length
-      if (batch.length > 0) this.bus.tell('lanes.due', {})
-      if (batch.length < BATCH) return released
+      const due = await queue.listScheduledDue(this.db, BATCH, now)
+      if (due.length > 0) released += await this.release(due, now)
+      if (due.length < BATCH) return released
     }
+  }
+
+  private async release(due: { id: number; phone_number_id: number }[], now?: Date): Promise<number> {
+    const numbers = distinct(due.map((message) => message.phone_number_id))
+    const ids = due.map((message) => message.id)
+    const released = await this.db.transaction(async (tx) => {
+      await lanes.lock(tx, numbers)
+      await lanes.makeDue(tx, numbers)
+      return queue.releaseScheduled(tx, ids, now)
+    })
+    this.bus.tell('lanes.due', {})
+    return released
   }
 
   async end(waiting: { id: number; user_id: number; phone_number_id: number }[], end: End): Promise<Changed[]> {
