@@ -1,13 +1,16 @@
 import { BEGIN_BY_KEYS, type Queryable } from '../src/db/database.js'
 import * as messageQueue from '../src/db/message-queue.js'
+import * as reports from '../src/db/message-reports.js'
 import { type TestApp, startTestApp } from './support/test-app.js'
 
 let app: TestApp
 beforeAll(async () => void (app = await startTestApp()))
 afterAll(() => app.stop())
 
-/** How PostgreSQL would write outcomes now that it knows nothing of the messages. */
-async function planOfSettling(begin?: string): Promise<string> {
+const planOfSettling = (begin?: string) => planOf((tx) => messageQueue.settle(tx, []), begin)
+
+/** How PostgreSQL would do it now that it knows nothing of the messages. */
+async function planOf(work: (tx: Queryable) => Promise<unknown>, begin?: string): Promise<string> {
   return app.ctx.db.transaction(async (tx) => {
     const explained: string[] = []
     const explaining: Queryable = {
@@ -17,7 +20,7 @@ async function planOfSettling(begin?: string): Promise<string> {
         return { ...plan, rows: [] }
       },
     }
-    await messageQueue.settle(explaining, [])
+    await work(explaining)
     return explained.join('\n')
   }, begin)
 }
@@ -32,4 +35,14 @@ it('finds the messages of a batch by their keys before their table was ever anal
   expect(plan).not.toMatch(/Seq Scan on messages|Hash Join|Merge Join/)
   // What it would do by itself, and the reason for all this.
   expect(await planOfSettling()).toContain('Seq Scan on messages')
+})
+
+it('finds the messages of receipts by their WhatsApp ids, in whatever transaction', async () => {
+  const receipt = { phone_number_id: 1, whatsapp_id: 'X', status: 'read' as const }
+  for (const begin of [undefined, BEGIN_BY_KEYS]) {
+    expect(await planOf((tx) => reports.findKnownIds(tx, [receipt]), begin)).toContain('messages_whatsapp_id_key')
+    expect(await planOf((tx) => reports.applyReceipts(tx, [receipt]), begin)).toContain('messages_whatsapp_id_key')
+  }
+  const plan = await planOf((tx) => reports.applyReceipts(tx, [receipt]), BEGIN_BY_KEYS)
+  expect(plan).not.toMatch(/Seq Scan on messages|Hash Join|Merge Join/)
 })

@@ -30,7 +30,7 @@ const SERIALIZATION = '40001'
  */
 export const BEGIN_BY_KEYS = [
   'begin',
-  ...['hashjoin', 'mergejoin', 'material'].map((way) => `set local enable_${way} = off`),
+  ...['hashjoin', 'mergejoin', 'material', 'seqscan'].map((way) => `set local enable_${way} = off`),
   'set local plan_cache_mode = force_generic_plan',
 ].join('; ')
 

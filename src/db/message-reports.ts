@@ -51,7 +51,10 @@ export interface Receipt {
   status: 'sent' | 'delivered' | 'read' | 'failed'
 }
 
-/** Moves messages forward by what WhatsApp reported; repeats and receipts from behind change nothing. */
+/**
+ * Moves messages forward by what WhatsApp reported; repeats and receipts from behind change nothing. Their lanes must be
+ * locked.
+ */
 export async function applyReceipts(tx: Queryable, receipts: Receipt[]): Promise<Changed[]> {
   if (receipts.length === 0) return []
   const { rows } = await tx.query<Changed>(
@@ -61,9 +64,12 @@ export async function applyReceipts(tx: Queryable, receipts: Receipt[]): Promise
         order by phone_number_id, whatsapp_id, ${rank('r.status')} desc),
      target as (
        select m.id, r.status
-         from messages m join receipt r on r.phone_number_id = m.phone_number_id and r.whatsapp_id = m.whatsapp_id
-        where m.direction = 'outgoing' and ${rank('r.status')} > ${rank('m.status')}
-        order by m.id for update of m)
+         from receipt r
+        cross join lateral (
+          select id from messages
+           where phone_number_id = r.phone_number_id and whatsapp_id = r.whatsapp_id and direction = 'outgoing'
+          offset 0) m -- each by its key
+        order by m.id)
      update messages m
         set status = t.status, updated_at = now(), warning = null,
             delivered_at = case when t.status in ('delivered', 'read') then coalesce(m.delivered_at, now()) end,
@@ -72,7 +78,7 @@ export async function applyReceipts(tx: Queryable, receipts: Receipt[]): Promise
             error_message = case when t.status = 'failed' then 'WhatsApp refused this message.' end,
             history = m.history || ${step('t.status', "case when t.status = 'failed' then 'refused_by_whatsapp' end")}
        from target t, users u, phone_numbers p
-      where m.id = t.id and u.id = m.user_id and p.id = m.phone_number_id
+      where m.id = t.id and ${rank('t.status')} > ${rank('m.status')} and u.id = m.user_id and p.id = m.phone_number_id
      returning ${changed}`,
     [receipts.map((r) => r.phone_number_id), receipts.map((r) => r.whatsapp_id), receipts.map((r) => r.status)],
   )
@@ -88,7 +94,9 @@ export async function findKnownIds(
   const { rows } = await tx.query<{ phone_number_id: number; whatsapp_id: string }>(
     `select m.phone_number_id, m.whatsapp_id
        from unnest($1::bigint[], $2::text[]) as r (phone_number_id, whatsapp_id)
-       join messages m on m.phone_number_id = r.phone_number_id and m.whatsapp_id = r.whatsapp_id`,
+      cross join lateral (
+        select phone_number_id, whatsapp_id from messages
+         where phone_number_id = r.phone_number_id and whatsapp_id = r.whatsapp_id offset 0) m -- each by its key`,
     [reports.map((r) => r.phone_number_id), reports.map((r) => r.whatsapp_id)],
   )
   return new Set(rows.map((row) => `${row.phone_number_id} ${row.whatsapp_id}`))

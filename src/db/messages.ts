@@ -88,7 +88,8 @@ export async function findEachOwned(
   const { rows } = await db.query<Message & { place: number }>(
     `select w.place, ${columnsOf('m')}
        from unnest($1::bigint[], $2::bigint[]) with ordinality as w (user_id, wanted_id, place)
-       join messages m on m.id = w.wanted_id and m.user_id = w.user_id`,
+      cross join lateral (
+        select * from messages where id = w.wanted_id and user_id = w.user_id offset 0) m -- each by its key`,
     [wanted.map((w) => w.user_id), wanted.map((w) => w.id)],
   )
   return inPlace(rows, wanted.length)

@@ -1,5 +1,5 @@
 import type { Bus } from '../cache/bus.js'
-import type { Database, Queryable } from '../db/database.js'
+import { BEGIN_BY_KEYS, type Database, type Queryable } from '../db/database.js'
 import * as earlyReceipts from '../db/early-receipts.js'
 import type { EarlyReceipt } from '../db/early-receipts.js'
 import * as events from '../db/events.js'
@@ -36,6 +36,7 @@ type Told = EngineEvent & { phone: Phone; generation: number; current: boolean }
  * deliveries owed for them. Repeats and unknown instances change nothing.
  */
 export async function ingest(db: Database, bus: Bus, batch: EngineEvent[]): Promise<void[]> {
+  const begin = batch.some(isReport) ? BEGIN_BY_KEYS : 'begin'
   const touched = await db.transaction(async (tx) => {
     const [fresh, owners] = await Promise.all([withoutRepeats(tx, batch), lockOwners(tx, batch)])
     const told = attribute(fresh, owners)
@@ -54,7 +55,7 @@ export async function ingest(db: Database, bus: Bus, batch: EngineEvent[]): Prom
       Promise.all([moveLanes(tx, moved.lanes), stats.add(tx, stored.map(trafficOf)), events.record(tx, news)]),
     )
     return { numbers: [...moved.states.keys()], messages: received.map((message) => message.id) }
-  })
+  }, begin)
   for (const id of touched.numbers) bus.tell('phone_number.changed', { id })
   for (const id of touched.messages) bus.tell('message.changed', { id })
   return batch.map(() => undefined)
@@ -156,7 +157,7 @@ const trafficOf = ({ phone, message }: Stored): stats.Traffic => ({
  * the id it has written.
  */
 function lanesOf(told: Told[], moves: Map<number, unknown>): number[] {
-  const concerned = told.filter((one) => reportOf(one).length > 0 || isWelcome(one))
+  const concerned = told.filter((one) => isReport(one) || isWelcome(one))
   return [...new Set([...concerned.map(({ phone }) => phone.id), ...moves.keys()])]
 }
 
@@ -221,6 +222,8 @@ async function applyReports(tx: Queryable, told: Told[]): Promise<Changed[]> {
   await recordAcknowledgements(tx, received)
   return [...confirmed, ...received]
 }
+
+const isReport = ({ fact }: EngineEvent) => fact.kind === 'receipt' || fact.kind === 'sending'
 
 function reportOf({ phone, fact, generation }: Told): EarlyReceipt[] {
   const phone_number_id = phone.id
