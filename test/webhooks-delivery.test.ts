@@ -9,8 +9,6 @@ const MINUTE = 60_000
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
-const NOBODY = { webhooks: [], users: [] }
-
 let app: TestApp
 let sink: WebhookSink
 let user: TestUser
@@ -51,6 +49,9 @@ async function startWorker() {
   worker.context.clock.now = () => clock.now
   return worker
 }
+/** As a worker with nothing in hand. */
+const claim = ({ deliveries }: typeof app.ctx) =>
+  deliveries.claim({ total: 10, per_webhook: 10 }, { webhooks: [], users: [] }, () => [])
 /** Its worker looks again only should what it has in hand be lost. */
 const allTaken = async () => {
   const later = `select 1 from webhook_queues where webhook_id = $1 and due_at > $2`
@@ -224,7 +225,6 @@ describe('order and fences', () => {
   it('refuses the late outcome of a worker that was stopped past its lease (promise 6)', async () => {
     const replica = await app.startReplica({ ROLE: 'api' })
     replica.context.clock.now = () => clock.now
-    const claim = (of: typeof app.ctx) => of.deliveries.claim({ total: 10, per_webhook: 10 }, NOBODY, () => [])
     await happen('told twice, settled once')
     const [claimed] = (await claim(app.ctx)).due
     const stopped = await app.ctx.deliveries.attempt(claimed!)
@@ -253,7 +253,6 @@ describe('order and fences', () => {
     const replica = await app.startReplica({ ROLE: 'api' })
     replica.context.clock.now = () => clock.now
     await happen('tried by two')
-    const claim = (of: typeof app.ctx) => of.deliveries.claim({ total: 10, per_webhook: 10 }, NOBODY, () => [])
     const [stopped] = (await claim(app.ctx)).due
     const late = await app.ctx.deliveries.attempt(stopped!)
     clock.by(46_000)

@@ -1,17 +1,6 @@
 import type { Queryable, Transaction } from './database.js'
 import * as webhookQueues from './webhook-queues.js'
-import type { ClaimScope, DueQueue } from './webhook-queues.js'
-
-/** Where a delivery goes and what signs it; the deliveries of one claim share it. */
-export interface Target {
-  webhook_id: number
-  user_id: number
-  url: string
-  headers: Record<string, string>
-  secret: string
-  previous_secret: string | null
-  previous_secret_until: Date | null
-}
+import type { ClaimScope, DueQueue, Target } from './webhook-queues.js'
 
 /** A delivery a worker has in hand, with all it takes to attempt it. */
 export interface DueDelivery {

@@ -1,5 +1,4 @@
 import type { Queryable } from './database.js'
-import type { Target } from './deliveries.js'
 
 /** What is owed to one webhook and how its receiver is doing. */
 export interface WebhookQueue {
@@ -12,6 +11,17 @@ export interface WebhookQueue {
 }
 
 const columns = 'webhook_id, failures, last_failed, failing_since, opened, open_until'
+
+/** Where a delivery goes and what signs it; the deliveries of one claim share it. */
+export interface Target {
+  webhook_id: number
+  user_id: number
+  url: string
+  headers: Record<string, string>
+  secret: string
+  previous_secret: string | null
+  previous_secret_until: Date | null
+}
 
 /** A queue that is due, with where its deliveries go. */
 export interface DueQueue extends Target {

@@ -36,7 +36,7 @@ type Told = EngineEvent & { phone: Phone; generation: number; current: boolean }
  * deliveries owed for them. Repeats and unknown instances change nothing.
  */
 export async function ingest(db: Database, bus: Bus, batch: EngineEvent[]): Promise<void[]> {
-  const begin = batch.some(isReport) ? BEGIN_BY_KEYS : 'begin'
+  const begin = batch.some(({ fact }) => isReport(fact)) ? BEGIN_BY_KEYS : 'begin'
   const touched = await db.transaction(async (tx) => {
     const [fresh, owners] = await Promise.all([withoutRepeats(tx, batch), lockOwners(tx, batch)])
     const told = attribute(fresh, owners)
@@ -157,15 +157,17 @@ const trafficOf = ({ phone, message }: Stored): stats.Traffic => ({
  * the id it has written.
  */
 function lanesOf(told: Told[], moves: Map<number, unknown>): number[] {
-  const concerned = told.filter((one) => isReport(one) || isWelcome(one))
+  const concerned = told.filter(
+    ({ phone, fact }) => isReport(fact) || (fact.kind === 'message' && freesContact(phone, fact.message)),
+  )
   return [...new Set([...concerned.map(({ phone }) => phone.id), ...moves.keys()])]
 }
 
-const isWelcome = ({ phone, fact }: Told) => fact.kind === 'message' && !fact.message.from_me && isRestricted(phone)
+const freesContact = (phone: Phone, message: EngineMessage) => !message.from_me && isRestricted(phone)
 
 /** Whoever writes to us is no new contact any more; what waits for them may go out even in a restricted lane. */
 async function welcome(tx: Queryable, stored: Stored[]): Promise<void> {
-  const contacts = stored.filter(({ phone, message }) => !message.from_me && isRestricted(phone))
+  const contacts = stored.filter(({ phone, message }) => freesContact(phone, message))
   if (contacts.length === 0) return
   await lanes.makeDue(tx, [...new Set(contacts.map(({ phone }) => phone.id))])
   await queue.markKnown(
@@ -223,7 +225,7 @@ async function applyReports(tx: Queryable, told: Told[]): Promise<Changed[]> {
   return [...confirmed, ...received]
 }
 
-const isReport = ({ fact }: EngineEvent) => fact.kind === 'receipt' || fact.kind === 'sending'
+const isReport = (fact: EngineEvent['fact']) => fact.kind === 'receipt' || fact.kind === 'sending'
 
 function reportOf({ phone, fact, generation }: Told): EarlyReceipt[] {
   const phone_number_id = phone.id

@@ -9,7 +9,6 @@ import type { Linking } from './linking.js'
 import type { NumberConnections } from './number-connections.js'
 import { sha256 } from './sha256.js'
 
-const hashOf = (token: string) => sha256(token)
 const PAIRING_WAIT_SECONDS = 15
 
 /** Pages on which somebody without a key links one number: unguessable, expiring, one at a time. */
@@ -25,7 +24,7 @@ export class LinkPages {
   async create(user: User, id: number, hours: number): Promise<{ url: string; expires_at: Date }> {
     await this.owned(user, id)
     const token = randomBytes(32).toString('base64url')
-    const expires_at = await linkPages.replace(this.db, id, hashOf(token), hours)
+    const expires_at = await linkPages.replace(this.db, id, sha256(token), hours)
     return { url: `${this.options.public_url}/link/${token}`, expires_at }
   }
 
@@ -36,7 +35,7 @@ export class LinkPages {
 
   /** Whose page this is; throws `not_found` for one that is unknown, replaced, revoked or expired. */
   async find(token: string): Promise<PhoneNumber> {
-    const phone = await linkPages.findNumber(this.db, hashOf(token))
+    const phone = await linkPages.findNumber(this.db, sha256(token))
     if (!phone) throw notFound('link page')
     return phone
   }

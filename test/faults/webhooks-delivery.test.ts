@@ -100,16 +100,12 @@ describe('with kills', () => {
   })
 })
 
-/** Waits for leases of killed processes; long pauses of the schedule are cut short in the database. */
+/** Waits for the holds of killed processes; pauses of the schedule are cut short in the database. */
 async function untilAllSettled({ db }: Faulty): Promise<void> {
   for (;;) {
     const { rows } = await db.query<{ n: number }>(`select count(*) as n from deliveries where status = 'pending'`)
     if (rows[0]!.n === 0) return
-    // Leases of 45 s are left alone; all other waiting is.
-    await db.query(
-      `update deliveries set due_at = now()
-        where status = 'pending' and due_at > now() and due_at - now() not between interval '40 s' and interval '46 s'`,
-    )
+    await db.query(`update deliveries set due_at = now() where status = 'pending' and due_at > now()`)
     await db.query('update webhook_queues set due_at = now(), open_until = null, opened = 0, failures = 0')
     await pause(500)
   }
