@@ -167,7 +167,8 @@ export type TestUser = Awaited<ReturnType<typeof createUser>>
 let users = 0
 
 async function createUser(api: ReturnType<typeof request>, fields: Record<string, unknown> = {}) {
-  const email = `user${++users}-${process.pid}-${Math.random().toString(36).slice(2)}@example.com`
+  // Ends alike for all, so that a search for somebody else's address never meets it by chance.
+  const email = `user${++users}-${process.pid}-${Math.random().toString(36).slice(2)}-test@example.com`
   const registered = await api
     .post('/api/auth/register')
     .send({ email, password: 'SecurePass123!', full_name: 'Test User', plan_type: 'business', ...fields })
