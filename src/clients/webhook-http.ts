@@ -1,6 +1,6 @@
 import type { Agent } from 'undici'
 import type { TargetGuard } from '../webhooks/target-guard.js'
-import { WebhookPost } from './webhook-post.js'
+import { BROKEN_OFF, type WebhookAnswer, WebhookPost } from './webhook-post.js'
 
 const OURS = { 'content-type': 'application/json', 'user-agent': 'whatsapp-saas-api/1' }
 
@@ -14,8 +14,8 @@ export class WebhookHttp {
     this.agent = guard.dispatcher({ connectTimeout: 5_000, keepAliveTimeout: 4_000, connections: 16, ...noTimeouts })
   }
 
-  /** Begins a POST; its `answer` tells how it went. */
-  post(url: string, headers: Record<string, string>, body: string): WebhookPost {
+  /** Never rejects: what went wrong is part of the answer. */
+  post(url: string, headers: Record<string, string>, body: string): Promise<WebhookAnswer> {
     const post = new WebhookPost()
     try {
       const { origin, pathname, search } = new URL(url)
@@ -32,7 +32,12 @@ export class WebhookHttp {
     } catch (err) {
       post.end(err as Error)
     }
-    return post
+    return post.answer
+  }
+
+  /** Ends all posts as `aborted`; there can be no more. */
+  breakOff(): void {
+    void this.agent.destroy(BROKEN_OFF)
   }
 
   close(): Promise<void> {

@@ -36,11 +36,6 @@ export class WebhookPost implements Dispatcher.DispatchHandler {
     this.answer = new Promise((resolve) => (this.settle = resolve))
   }
 
-  /** Ends it as `aborted`, unless the receiver has answered. */
-  breakOff(): void {
-    this.end(BROKEN_OFF)
-  }
-
   /** Whatever comes first settles it; the connection is given up unless the answer is complete. */
   end(reason?: Error): void {
     if (this.ended) return
@@ -86,7 +81,8 @@ export class WebhookPost implements Dispatcher.DispatchHandler {
 }
 
 const COMPLETE = new Error('the answer is complete')
-const BROKEN_OFF = new Error('broken off because this server stops')
+/** What ends a post as `aborted`, unless the receiver has answered. */
+export const BROKEN_OFF = new Error('broken off because this server stops')
 const TOO_LONG = new Error('the rest of the answer is not read')
 const TIMED_OUT = Object.assign(new Error('no answer in time'), { code: 'UND_ERR_ABORTED' })
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Bus } from '../cache/bus.js'
 import type { WebhookHttp } from '../clients/webhook-http.js'
-import type { WebhookAnswer, WebhookPost } from '../clients/webhook-post.js'
+import type { WebhookAnswer } from '../clients/webhook-post.js'
 import { BEGIN_BY_KEYS, type Database } from '../db/database.js'
 import * as deliveries from '../db/deliveries.js'
 import type { DueDelivery } from '../db/deliveries.js'
@@ -60,8 +60,8 @@ export class DeliveryService {
     return this.db.transaction((tx) => deliveries.claimDue(tx, scope, limits, inHandOf), BEGIN_BY_KEYS)
   }
 
-  /** Signs and posts. The post is among `running` meanwhile; one that is broken off says nothing about the receiver. */
-  async attempt(delivery: DueDelivery, running = new Set<WebhookPost>()): Promise<Finished> {
+  /** Signs and posts; an answer that is `aborted` says nothing about the receiver. */
+  async attempt(delivery: DueDelivery): Promise<Finished> {
     const sent_at = this.clock.now()
     const { event_id, payload, target } = delivery
     const signature = signatureHeaders({
@@ -70,10 +70,7 @@ export class DeliveryService {
       body: payload,
       secrets: secretsOf(target, sent_at),
     })
-    const post = this.http.post(target.url, Object.assign({}, target.headers, signature), payload)
-    running.add(post)
-    const answer = await post.answer
-    running.delete(post)
+    const answer = await this.http.post(target.url, Object.assign({}, target.headers, signature), payload)
     return { delivery, answer, verdict: judge(answer), sent_at }
   }
 
@@ -85,6 +82,11 @@ export class DeliveryService {
   /** Gives a delivery back untried: in its place, and no attempt is spent. */
   release(delivery: DueDelivery): Promise<void> {
     return this.releasing.add(delivery)
+  }
+
+  /** Breaks off every attempt that still goes on; there can be no more. */
+  breakOff(): void {
+    this.http.breakOff()
   }
 
   /** Lets other workers take over at once. */

@@ -79,7 +79,7 @@ export class TargetGuard {
   async close(): Promise<void> {
     const agents = [...this.#agents]
     this.#agents.clear()
-    await Promise.all(agents.map((agent) => agent.close()))
+    await Promise.all(agents.filter((agent) => !agent.destroyed).map((agent) => agent.close()))
   }
 
   #connector(origin: URL, options: DispatcherOptions): buildConnector.connector {

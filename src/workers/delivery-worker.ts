@@ -1,10 +1,9 @@
 import type { Bus } from '../cache/bus.js'
-import { Semaphore } from '../clients/semaphore.js'
-import type { WebhookPost } from '../clients/webhook-post.js'
 import type { DueDelivery } from '../db/deliveries.js'
 import type { Logger } from '../logger.js'
 import type { DeliveryService } from '../services/deliveries.js'
-import { Shares } from './shares.js'
+import type { Reckoned } from '../services/receiver-health.js'
+import { type Hand, Hands, type Held } from './hands.js'
 import { Worker } from './worker.js'
 
 /** Deliveries in hand: being attempted, or claimed and waiting for those before them. */
@@ -16,8 +15,6 @@ const PER_WEBHOOK = 16
 const ENOUGH = 8
 /** No user's webhooks take more than a part, however many they are. */
 const PER_USER = 200
-/** Attempts of one webhook at the same time, for different phone numbers: within one they go in order. */
-const ATTEMPTS_PER_WEBHOOK = 8
 /** What has waited longer than this since its claim is given back, or its lease would lapse during the attempt. */
 const FRESH_MS = 25_000
 /** How long attempts may go on after a stop; the process has 10 s. */
@@ -26,15 +23,10 @@ const GRACE_MS = 6_000
 /** Keeps deliveries in flight, within bounds in all, per user and per webhook, and in order per webhook and number. */
 export class DeliveryWorker {
   private readonly worker: Worker
-  private readonly inHand = new Shares()
-  private readonly slots = new Map<number, Semaphore>()
-  private readonly chains = new Map<string, Promise<void>>()
-  /** Webhooks that may have more than they got. */
-  private readonly backlogged = new Set<number>()
-  private readonly running = new Set<Promise<void>>()
-  /** Webhooks that must not be tried now: what is in hand for them goes back. */
-  private readonly shut = new Set<number>()
-  private readonly posts = new Set<WebhookPost>()
+  private readonly hands = new Hands()
+  /** Deliveries whose outcome is not written yet, or that are not given back yet. */
+  private unfinished = 0
+  private readonly waiting: (() => void)[] = []
   private stopping = false
 
   constructor(
@@ -44,7 +36,10 @@ export class DeliveryWorker {
   ) {
     this.worker = new Worker('delivery-worker', { every_ms: 1_000, log }, () => this.claimMore())
     bus.on('deliveries.due', () => this.worker.wake())
-    bus.on('webhook.changed', ({ id }) => this.inHand.has(id) && this.shut.add(id))
+    bus.on('webhook.changed', ({ id }) => {
+      const hand = this.hands.of(id)
+      if (hand) hand.shut = true
+    })
   }
 
   start(): void {
@@ -55,89 +50,93 @@ export class DeliveryWorker {
   async runAll(): Promise<void> {
     do {
       await this.claimMore()
-      while (this.running.size > 0) await Promise.all(this.running)
+      await this.allFinished()
     } while ((await this.claimMore()) > 0)
   }
 
   /** Gives back what has not begun, waits for what has, and breaks off what takes too long. */
   async stop(): Promise<void> {
     this.stopping = true
-    const timer = setTimeout(() => this.breakOff(), GRACE_MS)
+    const timer = setTimeout(() => this.deliveries.breakOff(), GRACE_MS)
     await this.worker.stop()
-    while (this.running.size > 0) await Promise.allSettled([...this.running])
+    await this.allFinished()
     clearTimeout(timer)
     await this.deliveries.leave().catch((err: unknown) => this.log.warn({ err }, 'held queues lapse by themselves'))
   }
 
-  private breakOff() {
-    for (const post of this.posts) post.breakOff()
+  private async allFinished(): Promise<void> {
+    while (this.unfinished > 0) await new Promise<void>((resolve) => this.waiting.push(resolve))
   }
 
   private async claimMore(): Promise<number> {
-    const room = MAX_IN_HAND - this.inHand.total
+    const room = MAX_IN_HAND - this.hands.total
     if (this.stopping || room < PER_CLAIM) return 0
-    const busy = { webhooks: this.inHand.webhooksFrom(ENOUGH), users: this.inHand.usersFrom(PER_USER) }
+    const busy = { webhooks: this.hands.webhooksFrom(ENOUGH), users: this.hands.usersFrom(PER_USER) }
     const limits = { total: PER_CLAIM, per_webhook: PER_WEBHOOK }
-    const { due, more } = await this.deliveries.claim(limits, busy, (id) => this.inHand.of(id))
-    for (const { target } of due) if (!this.inHand.has(target.webhook_id)) this.shut.delete(target.webhook_id)
-    for (const delivery of due) this.launch(delivery)
-    for (const id of this.inHand.webhooksFrom(PER_WEBHOOK)) this.backlogged.add(id)
+    const { due, more } = await this.deliveries.claim(limits, busy, (id) => this.hands.of(id)?.deliveries ?? [])
+    const claimed = performance.now()
+    for (const delivery of due) this.launch({ delivery, claimed })
+    for (const id of this.hands.webhooksFrom(PER_WEBHOOK)) this.hands.of(id)!.backlogged = true
     if (more) this.worker.wake()
     return due.length
   }
 
-  private launch(delivery: DueDelivery) {
-    const { webhook_id } = delivery.target
-    const claimed = performance.now()
-    const chain = `${webhook_id} ${delivery.phone_number_id}`
-    const slots = this.slots.get(webhook_id) ?? new Semaphore(ATTEMPTS_PER_WEBHOOK)
-    this.slots.set(webhook_id, slots)
-    this.inHand.add(delivery)
-    const before = this.chains.get(chain) ?? Promise.resolve()
-    const answered = before.then(() => slots.run(() => this.attempt(delivery, claimed)))
-    // The next of the chain goes when this one has its answer; that it is written down too is not its business.
-    const link = answered.then(
-      () => undefined,
-      () => undefined,
-    )
-    const run: Promise<void> = answered
-      .then(({ recorded }) => recorded)
-      .catch((err: unknown) => this.log.warn({ err, delivery_id: delivery.id }, 'an attempt could not be recorded'))
-      .then(() => this.finish(delivery, chain, link, run))
-    this.chains.set(chain, link)
-    this.running.add(run)
+  /** Puts it in the line of its phone number. */
+  private launch(held: Held) {
+    this.unfinished++
+    const hand = this.hands.add(held.delivery)
+    const number = held.delivery.phone_number_id
+    const line = hand.lines.get(number)
+    if (line) line.push(held)
+    else void this.work(hand, number, [held])
   }
 
-  /** Resolves when there is an answer, with the promise that it is recorded. */
-  private async attempt(delivery: DueDelivery, claimed: number): Promise<{ recorded: Promise<void> }> {
+  /** The next of the line goes when this one has its answer; that it is written down too is not its business. */
+  private async work(hand: Hand, number: number | null, line: Held[]) {
+    hand.lines.set(number, line)
+    for (let held = line.shift(); held; held = line.shift()) {
+      const next = held
+      await hand.slots.run(() => this.attempt(hand, next))
+    }
+    hand.lines.delete(number)
+  }
+
+  /** Resolves when there is an answer; never rejects. */
+  private async attempt(hand: Hand, { delivery, claimed }: Held): Promise<void> {
     const stale = performance.now() - claimed > FRESH_MS
-    if (stale || this.stopping || this.shut.has(delivery.target.webhook_id)) return { recorded: this.release(delivery) }
-    const finished = await this.deliveries.attempt(delivery, this.posts)
-    if (finished.answer.aborted) return { recorded: this.release(delivery) }
-    const recorded = this.deliveries.record(finished).then(({ may_go_on }) => {
-      if (!may_go_on) this.shut.add(delivery.target.webhook_id)
-    })
-    return { recorded }
+    if (stale || this.stopping || hand.shut) return void this.conclude(hand, delivery, this.release(hand, delivery))
+    try {
+      const finished = await this.deliveries.attempt(delivery)
+      const { aborted } = finished.answer
+      const written = aborted ? this.release(hand, delivery) : this.deliveries.record(finished)
+      void this.conclude(hand, delivery, written)
+    } catch (err) {
+      void this.conclude(hand, delivery, Promise.reject(err as Error))
+    }
   }
 
   /** Out of hand first: the claim that the release wakes must find it. */
-  private release(delivery: DueDelivery): Promise<void> {
-    this.inHand.remove(delivery)
+  private release(hand: Hand, delivery: DueDelivery): Promise<void> {
+    this.hands.remove(hand, delivery)
     return this.deliveries.release(delivery)
   }
 
-  private finish(delivery: DueDelivery, chain: string, link: Promise<void>, run: Promise<void>) {
-    const { webhook_id } = delivery.target
-    this.running.delete(run)
-    if (this.chains.get(chain) === link) this.chains.delete(chain)
-    const wasFull = this.inHand.total > MAX_IN_HAND - PER_CLAIM
-    this.inHand.remove(delivery)
-    const hungry = this.backlogged.has(webhook_id) && this.inHand.count(webhook_id) < ENOUGH
-    if (hungry) this.backlogged.delete(webhook_id)
-    if (!this.inHand.has(webhook_id)) {
-      this.slots.delete(webhook_id)
-      this.shut.delete(webhook_id)
+  private async conclude(hand: Hand, delivery: DueDelivery, written: Promise<Reckoned | void>): Promise<void> {
+    try {
+      const reckoned = await written
+      if (reckoned && !reckoned.may_go_on) hand.shut = true
+    } catch (err) {
+      this.log.warn({ err, delivery_id: delivery.id }, 'an attempt could not be recorded')
     }
+    this.finish(hand, delivery)
+  }
+
+  private finish(hand: Hand, delivery: DueDelivery) {
+    const wasFull = this.hands.total > MAX_IN_HAND - PER_CLAIM
+    this.hands.remove(hand, delivery)
+    const hungry = hand.backlogged && hand.deliveries.length < ENOUGH
+    if (hungry) hand.backlogged = false
     if (hungry || wasFull || delivery.probe) this.worker.wake()
+    if (--this.unfinished === 0) for (const resolve of this.waiting.splice(0)) resolve()
   }
 }

@@ -1,0 +1,66 @@
+import { Semaphore } from '../clients/semaphore.js'
+import type { DueDelivery } from '../db/deliveries.js'
+
+/** Attempts of one webhook at the same time, for different phone numbers: within one they go in order. */
+const ATTEMPTS_AT_ONCE = 8
+
+/** A delivery in hand, with the moment of its claim in milliseconds of `performance.now()`. */
+export interface Held {
+  delivery: DueDelivery
+  claimed: number
+}
+
+/** What a worker has in hand for one webhook. */
+export class Hand {
+  /** A few: an array is quicker than a set, and leaves no old tables behind that keep what was once in them. */
+  readonly deliveries: DueDelivery[] = []
+  /** What waits for the one before it, by phone number; a number has a line while one of its deliveries is tried. */
+  readonly lines = new Map<number | null, Held[]>()
+  readonly slots = new Semaphore(ATTEMPTS_AT_ONCE)
+  /** It may have more than it got. */
+  backlogged = false
+  /** It must not be tried now: what is in hand goes back. */
+  shut = false
+}
+
+/** All that a worker has in hand, and how much of it belongs to whom. */
+export class Hands {
+  total = 0
+  private readonly hands = new Map<number, Hand>()
+  private readonly users = new Map<number, number>()
+
+  add(delivery: DueDelivery): Hand {
+    const { webhook_id, user_id } = delivery.target
+    const hand = this.hands.get(webhook_id) ?? new Hand()
+    if (hand.deliveries.push(delivery) === 1) this.hands.set(webhook_id, hand)
+    this.users.set(user_id, (this.users.get(user_id) ?? 0) + 1)
+    this.total++
+    return hand
+  }
+
+  /** Once is enough: a second time changes nothing. */
+  remove(hand: Hand, delivery: DueDelivery): void {
+    const { webhook_id, user_id } = delivery.target
+    const place = hand.deliveries.indexOf(delivery)
+    if (place < 0) return
+    hand.deliveries.splice(place, 1)
+    if (hand.deliveries.length === 0) this.hands.delete(webhook_id)
+    const rest = this.users.get(user_id)! - 1
+    if (rest > 0) this.users.set(user_id, rest)
+    else this.users.delete(user_id)
+    this.total--
+  }
+
+  of(webhookId: number): Hand | undefined {
+    return this.hands.get(webhookId)
+  }
+
+  /** Webhooks with at least so many deliveries. */
+  webhooksFrom(count: number): number[] {
+    return [...this.hands].filter(([, { deliveries }]) => deliveries.length >= count).map(([id]) => id)
+  }
+
+  usersFrom(count: number): number[] {
+    return [...this.users].filter(([, n]) => n >= count).map(([id]) => id)
+  }
+}
