@@ -1,6 +1,7 @@
 import { Webhook } from 'standardwebhooks'
 import type { Response } from 'supertest'
 import { PAUSES_MS } from '../src/webhooks/retry-schedule.js'
+import { differences } from './support/open-deliveries.js'
 import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 import { WebhookSink } from './support/webhook-sink.js'
 import { type Seeded, createWebhook, incomingText, seedNumber, stopClock, tell } from './support/webhook-stage.js'
@@ -20,7 +21,10 @@ let clock: ReturnType<typeof stopClock>
 beforeAll(async () => {
   app = await startTestApp({ env: { ROLE: 'api' }, servers: 1 })
 })
-afterAll(() => app.stop())
+afterAll(async () => {
+  expect(await differences(app.db)).toEqual([])
+  await app.stop()
+})
 beforeEach(async () => {
   sink = await WebhookSink.start()
   user = await app.createUser()

@@ -67,7 +67,7 @@ async function runWorker({ db }: Stage, worker: Subject, receiver: Receiver, sen
   for (;;) {
     await sleep(20)
     if (receiver.count < PER_ROUND && Date.now() < end) continue
-    const { rows } = await db.query<{ n: string }>(`select count(*) as n from deliveries where status = 'pending'`)
+    const { rows } = await db.query<{ n: string }>(`select count(*) as n from pending_deliveries`)
     if (Number(rows[0]!.n) === 0) break
     if (Date.now() > end) throw new Error(`${rows[0]!.n} deliveries were not made within a minute.`)
   }

@@ -15,15 +15,25 @@ export class Semaphore {
   }
 
   async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.running >= this.limit) await new Promise<void>((resolve) => this.waiting.push(resolve))
-    else this.running++
+    await this.enter()
     try {
       return await work()
     } finally {
-      const next = this.waiting.shift()
-      if (next) next()
-      else this.running--
+      this.leave()
     }
+  }
+
+  /** What waits for its turn gets a promise; who enters must leave. */
+  enter(): Promise<void> | undefined {
+    if (this.running >= this.limit) return new Promise<void>((resolve) => this.waiting.push(resolve))
+    this.running++
+    return undefined
+  }
+
+  leave(): void {
+    const next = this.waiting.shift()
+    if (next) next()
+    else this.running--
   }
 }
 

@@ -43,7 +43,8 @@ export class WebhookPost implements Dispatcher.DispatchHandler {
     clearTimeout(this.timer)
     if (reason) this.controller?.abort(reason)
     const ms = Math.round(performance.now() - this.started)
-    if (this.head) this.settle({ ...this.head, body: this.beginning(), ms })
+    const head = this.head // spread out here, it would cost as much as the rest of this method
+    if (head) this.settle({ status: head.status, retry_after: head.retry_after, body: this.beginning(), ms })
     else this.settle({ error: describe(this.ended), ms, aborted: reason === BROKEN_OFF })
   }
 

@@ -68,18 +68,19 @@ export async function claimDue(
 async function take(tx: Queryable, now: Date | null, turns: Turn[], total: number): Promise<DueDelivery[]> {
   const inHand = turns.flatMap(({ in_hand }) => in_hand)
   const { rows } = await tx.query<Omit<DueDelivery, 'target' | 'probe'> & { turn: number }>(
-    `select d.id, d.claims as version, d.attempts, d.attempts_from, d.phone_number_id, d.turn, e.public_id as event_id,
+    `select d.id, d.claims as version, d.attempts, d.attempts_from, d.phone_number_id, p.turn, e.public_id as event_id,
             e.type as event_type, e.payload::text as payload
-       from (select d.*, q.turn
+       from (select p.*, q.turn
                from unnest($1::bigint[], $2::integer[]) with ordinality as q (webhook_id, room, turn)
               cross join lateral (
-                select * from deliveries
-                 where webhook_id = q.webhook_id and status = 'pending' and due_at <= coalesce($3, now())
-                   and (id, claims) not in (select * from unnest($4::bigint[], $5::integer[]))
-                 order by due_at, id limit q.room) d
-              limit $6) d
+                select * from pending_deliveries
+                 where webhook_id = q.webhook_id and due_at <= coalesce($3, now())
+                   and (id, version) not in (select * from unnest($4::bigint[], $5::integer[]))
+                 order by due_at, id limit q.room) p
+              limit $6) p
+       join deliveries d on d.id = p.id
        join events e on e.id = d.event_id
-      order by d.due_at, d.id`,
+      order by p.due_at, p.id`,
     [
       turns.map(({ queue }) => queue.webhook_id),
       turns.map(({ room }) => room),
@@ -115,17 +116,15 @@ export interface Outcome {
   status: 'pending' | 'delivered' | 'failed'
   /** When to try again; null when it is over. */
   due_at: Date | null
-  at: Date
 }
 
 /** Writes the outcomes of attempts whose queue `holder` still holds; answers the ids that were written. */
-export async function settle(tx: Queryable, holder: string, outcomes: Outcome[]): Promise<Set<number>> {
+export async function settle(tx: Queryable, holder: string, at: Date, outcomes: Outcome[]): Promise<Set<number>> {
   const { rows } = await tx.query<{ id: number }>(
     `update deliveries d
         set status = o.status, due_at = coalesce(o.due_at, d.due_at), attempts = d.attempts + 1, claims = d.claims + 1,
-            settled_at = case when o.status = 'pending' then null else o.at end
-       from unnest($1::bigint[], $2::integer[], $3::text[], $4::timestamptz[], $5::timestamptz[])
-            as o (id, version, status, due_at, at)
+            settled_at = case when o.status = 'pending' then null else $5::timestamptz end
+       from unnest($1::bigint[], $2::integer[], $3::text[], $4::timestamptz[]) as o (id, version, status, due_at)
       where d.id = o.id and d.claims = o.version and d.status = 'pending'
         and exists (select 1 from webhook_queues q where q.webhook_id = d.webhook_id and q.holder = $6 offset 0)
      returning d.id`,
@@ -134,7 +133,7 @@ export async function settle(tx: Queryable, holder: string, outcomes: Outcome[])
       outcomes.map((o) => o.version),
       outcomes.map((o) => o.status),
       outcomes.map((o) => o.due_at),
-      outcomes.map((o) => o.at),
+      at,
       holder,
     ],
   )

@@ -36,6 +36,13 @@ const columns = `d.id, d.webhook_id, d.phone_number_id, e.public_id as event_id,
   d.due_at, d.status = 'pending' and not w.enabled as held, d.created_at, d.settled_at,
   (extract(epoch from d.created_at) * 1000000)::bigint as created_us`
 
+/** Deliveries of a status, without a look at all the others; undefined: all. */
+function listed(status: DeliveryStatus | undefined): string {
+  if (status === 'pending') return '(select * from pending_deliveries join deliveries using (webhook_id, due_at, id))'
+  if (status === 'failed') return '(select * from failed_deliveries join deliveries using (webhook_id, created_at, id))'
+  return 'deliveries'
+}
+
 export async function listOwned(
   db: Queryable,
   userId: number,
@@ -45,7 +52,7 @@ export async function listOwned(
 ): Promise<Delivery[]> {
   const { rows } = await db.query<Delivery>(
     `select ${columns}
-       from deliveries d join webhooks w on w.id = d.webhook_id join events e on e.id = d.event_id
+       from ${listed(filter.status)} d join webhooks w on w.id = d.webhook_id join events e on e.id = d.event_id
       where w.user_id = $1 and d.webhook_id = $2 and w.deleted_at is null
         and ($3::text is null or d.status = $3) and ($4::text[] is null or e.type = any($4))
         and d.created_at >= coalesce($5::timestamptz, '-infinity') and d.created_at <= coalesce($6::timestamptz, 'infinity')
@@ -97,17 +104,17 @@ export async function redeliverRange(
   tx: Queryable,
   webhookId: number,
   now: Date | null,
-  range: Range & { statuses: DeliveryStatus[] },
+  range: Range & { status: DeliveryStatus },
 ): Promise<number> {
   const { rowCount } = await tx.query(
     `update deliveries d set ${AGAIN}
       where d.id in (
-        select d.id from deliveries d join events e on e.id = d.event_id
-         where d.webhook_id = $1 and d.created_at >= $3 and d.created_at <= $4 and d.status = any($5::text[])
+        select d.id from ${listed(range.status)} d join events e on e.id = d.event_id
+         where d.webhook_id = $1 and d.created_at >= $3 and d.created_at <= $4 and d.status = $5
            and ($6::text[] is null or e.type = any($6))
            and (d.status <> 'pending' or d.due_at > coalesce($2, now()))
          order by d.created_at, d.id limit $7)`,
-    [webhookId, now, range.from, range.to, range.statuses, range.event_types ?? null, range.limit],
+    [webhookId, now, range.from, range.to, range.status, range.event_types ?? null, range.limit],
   )
   return rowCount ?? 0
 }

@@ -53,8 +53,9 @@ export const deletedOf = (events: string) => `
 
 export async function prune(db: Queryable, days: number, batch: number, now: Date | null): Promise<number> {
   const { rowCount } = await db.query(
-    `delete from webhook_logs where id in (
-       select id from webhook_logs where sent_at < coalesce($3, now()) - make_interval(days => $1) order by sent_at limit $2)`,
+    `delete from webhook_logs where ctid = any(array(
+       select ctid from webhook_logs where sent_at < coalesce($3, now()) - make_interval(days => $1)
+        order by sent_at limit $2))`,
     [days, batch, now],
   )
   return rowCount ?? 0

@@ -87,9 +87,9 @@ export async function reschedule(tx: Queryable, scope: ClaimScope, looks: Look[]
                           when l.probed then t.lapses
                           when l.more then t.now
                           else least(case when l.held then t.lapses end,
-                                     (select d.due_at from deliveries d
-                                       where d.webhook_id = q.webhook_id and d.status = 'pending' and d.due_at > t.now
-                                       order by d.due_at limit 1)) end
+                                     (select p.due_at from pending_deliveries p
+                                       where p.webhook_id = q.webhook_id and p.due_at > t.now
+                                       order by p.due_at limit 1)) end
        from unnest($4::bigint[], $5::boolean[], $6::boolean[], $7::boolean[], $8::boolean[])
             as l (webhook_id, enabled, probed, more, held),
             (select coalesce($1, now()) as now, coalesce($1, now()) + make_interval(secs => $3) as lapses) t

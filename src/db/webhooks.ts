@@ -165,7 +165,7 @@ export async function findSecrets(db: Queryable, id: number) {
 /** How many deliveries wait, counted up to `limit`: a long backlog must not make a look at it slow. */
 export async function countPending(db: Queryable, id: number, limit: number): Promise<number> {
   const { rows } = await db.query<{ n: number }>(
-    `select count(*) as n from (select 1 from deliveries where webhook_id = $1 and status = 'pending' limit $2) d`,
+    `select count(*) as n from (select 1 from pending_deliveries where webhook_id = $1 limit $2) d`,
     [id, limit],
   )
   return rows[0]!.n

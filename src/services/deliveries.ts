@@ -97,11 +97,11 @@ export class DeliveryService {
   /** Attempt, outcome and the receiver's health in one commit; an outcome that lost its lease is only logged. */
   private async settle(finished: Finished[]): Promise<Reckoned[]> {
     const now = this.clock.now()
-    const outcomes = finished.map((one) => this.consequenceOf(one, now))
+    const outcomes = finished.map((one) => this.consequenceOf(one))
     const reckoned = await this.db.transaction(async (tx) => {
       const tried = finished.map(({ delivery, verdict }, i) => ({ delivery, verdict, due_at: outcomes[i]!.due_at }))
       const [written, troubled] = await Promise.all([
-        deliveries.settle(tx, this.holder, outcomes),
+        deliveries.settle(tx, this.holder, now, outcomes),
         lockTroubled(tx, tried),
         webhookLogs.insert(tx, finished.map(logRow)),
       ])
@@ -113,14 +113,14 @@ export class DeliveryService {
     return finished.map(({ delivery }) => ({ may_go_on: !reckoned.shut.has(delivery.target.webhook_id) }))
   }
 
-  private consequenceOf(finished: Finished, at: Date): deliveries.Outcome {
+  private consequenceOf(finished: Finished): deliveries.Outcome {
     const { delivery, verdict, sent_at } = finished
     const { id, version, attempts, attempts_from } = delivery
     this.report(finished)
-    if (verdict.verdict === 'delivered') return { id, version, status: 'delivered', due_at: null, at }
-    if (verdict.verdict === 'gone') return { id, version, status: 'failed', due_at: null, at }
+    if (verdict.verdict === 'delivered') return { id, version, status: 'delivered', due_at: null }
+    if (verdict.verdict === 'gone') return { id, version, status: 'failed', due_at: null }
     const due_at = nextAttemptAt(attempts + 1 - attempts_from, sent_at, { retry_after: verdict.retry_after }) ?? null
-    return { id, version, status: due_at ? 'pending' : 'failed', due_at, at }
+    return { id, version, status: due_at ? 'pending' : 'failed', due_at }
   }
 
   private report({ delivery, answer, verdict }: Finished) {

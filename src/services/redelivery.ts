@@ -75,7 +75,7 @@ export class RedeliveryService {
       const n =
         status === 'missing'
           ? await deliveries.deliverMissing(tx, webhookId, now, range)
-          : await deliveries.redeliverRange(tx, webhookId, now, { ...range, statuses: [status] })
+          : await deliveries.redeliverRange(tx, webhookId, now, { ...range, status })
       await webhookQueues.wake(tx, [webhookId], now)
       return n
     })

@@ -69,8 +69,7 @@ export class DeliveryWorker {
   }
 
   private async claimMore(): Promise<number> {
-    const room = MAX_IN_HAND - this.hands.total
-    if (this.stopping || room < PER_CLAIM) return 0
+    if (this.stopping || !this.hasRoom()) return 0
     const busy = { webhooks: this.hands.webhooksFrom(ENOUGH), users: this.hands.usersFrom(PER_USER) }
     const limits = { total: PER_CLAIM, per_webhook: PER_WEBHOOK }
     const { due, more } = await this.deliveries.claim(limits, busy, (id) => this.hands.of(id)?.deliveries ?? [])
@@ -79,6 +78,10 @@ export class DeliveryWorker {
     for (const id of this.hands.webhooksFrom(PER_WEBHOOK)) this.hands.of(id)!.backlogged = true
     if (more) this.worker.wake()
     return due.length
+  }
+
+  private hasRoom(): boolean {
+    return this.hands.total <= MAX_IN_HAND - PER_CLAIM
   }
 
   /** Puts it in the line of its phone number. */
@@ -95,8 +98,9 @@ export class DeliveryWorker {
   private async work(hand: Hand, number: number | null, line: Held[]) {
     hand.lines.set(number, line)
     for (let held = line.shift(); held; held = line.shift()) {
-      const next = held
-      await hand.slots.run(() => this.attempt(hand, next))
+      await hand.slots.enter()
+      await this.attempt(hand, held)
+      hand.slots.leave()
     }
     hand.lines.delete(number)
   }
@@ -111,7 +115,7 @@ export class DeliveryWorker {
       const written = aborted ? this.release(hand, delivery) : this.deliveries.record(finished)
       void this.conclude(hand, delivery, written)
     } catch (err) {
-      void this.conclude(hand, delivery, Promise.reject(err as Error))
+      this.giveUp(err, hand, delivery)
     }
   }
 
@@ -125,14 +129,20 @@ export class DeliveryWorker {
     try {
       const reckoned = await written
       if (reckoned && !reckoned.may_go_on) hand.shut = true
+      this.finish(hand, delivery)
     } catch (err) {
-      this.log.warn({ err, delivery_id: delivery.id }, 'an attempt could not be recorded')
+      this.giveUp(err, hand, delivery)
     }
+  }
+
+  /** It stays due, and is taken again when the lease lapses. */
+  private giveUp(err: unknown, hand: Hand, delivery: DueDelivery) {
+    this.log.warn({ err, delivery_id: delivery.id }, 'an attempt could not be recorded')
     this.finish(hand, delivery)
   }
 
   private finish(hand: Hand, delivery: DueDelivery) {
-    const wasFull = this.hands.total > MAX_IN_HAND - PER_CLAIM
+    const wasFull = !this.hasRoom()
     this.hands.remove(hand, delivery)
     const hungry = hand.backlogged && hand.deliveries.length < ENOUGH
     if (hungry) hand.backlogged = false

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { Webhook } from 'standardwebhooks'
+import { differences } from '../support/open-deliveries.js'
 import { startTestApp } from '../support/test-app.js'
 import { type Faulty, SHORT, startFaulty } from '../support/webhook-faults.js'
 import { type Behaviour, Receivers } from '../support/webhook-receivers.js'
@@ -96,6 +97,7 @@ describe('with kills', () => {
       'select status, count(*) as n from deliveries group by status',
     )
     expect(rows).toEqual([{ status: 'delivered', n: EVENTS }])
+    expect(await differences(faulty.db)).toEqual([])
     await receivers.stop()
   })
 })
