@@ -15,7 +15,8 @@ export class Semaphore {
   }
 
   async run<T>(work: () => Promise<T>): Promise<T> {
-    await this.enter()
+    const turn = this.enter()
+    if (turn) await turn
     try {
       return await work()
     } finally {
@@ -23,7 +24,7 @@ export class Semaphore {
     }
   }
 
-  /** What waits for its turn gets a promise; who enters must leave. */
+  /** What waits for its turn gets a promise, what need not wait begins at once; who enters must leave. */
   enter(): Promise<void> | undefined {
     if (this.running >= this.limit) return new Promise<void>((resolve) => this.waiting.push(resolve))
     this.running++
