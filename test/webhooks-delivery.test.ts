@@ -1,5 +1,6 @@
 import { Webhook } from 'standardwebhooks'
 import type { Response } from 'supertest'
+import type { InHand } from '../src/db/deliveries.js'
 import { PAUSES_MS } from '../src/webhooks/retry-schedule.js'
 import { differences } from './support/open-deliveries.js'
 import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
@@ -53,9 +54,8 @@ async function startWorker() {
   worker.context.clock.now = () => clock.now
   return worker
 }
-/** As a worker with nothing in hand. */
-const claim = ({ deliveries }: typeof app.ctx) =>
-  deliveries.claim({ total: 10, per_webhook: 10 }, { webhooks: [], users: [] }, () => [])
+const claim = ({ deliveries }: typeof app.ctx, inHand = (): InHand[] => []) =>
+  deliveries.claim({ total: 10, per_webhook: 10 }, { webhooks: [], users: [] }, inHand)
 /** Its worker looks again only should what it has in hand be lost. */
 const allTaken = async () => {
   const later = `select 1 from webhook_queues where webhook_id = $1 and due_at > $2`
@@ -279,6 +279,21 @@ describe('order and fences', () => {
     await eventually(async () => (await deliveries('?status=delivered&limit=100')).length === 10)
     expect(texts()).toEqual(Array.from({ length: 10 }, (_, n) => `${n}`))
     await worker.close()
+  })
+
+  it('looks again for what leaves the hand unwritten while more is claimed', async () => {
+    await happen('its outcome could not be written')
+    const inHand: InHand[] = (await claim(app.ctx)).due
+    await app.db.query('update webhook_queues set due_at = $2 where webhook_id = $1', [webhook.id, clock.now])
+    const more = await claim(app.ctx, () => {
+      queueMicrotask(() => inHand.splice(0))
+      return inHand
+    })
+    expect([more.due, inHand]).toEqual([[], []])
+    expect(await allTaken()).toBe(true)
+    clock.by(46_000)
+    await work()
+    expect(texts()).toEqual(['its outcome could not be written'])
   })
 
   it('delivers again what is asked for while it is being tried, and only the second outcome counts', async () => {

@@ -56,7 +56,8 @@ export async function claimDue(
   if (queues.length === 0) return { due: [], more: false }
   const turns = queues.map((queue): Turn => {
     const room = !queue.enabled ? 0 : queue.probe ? 1 : limits.per_webhook
-    return { queue, room, in_hand: inHandOf(queue.webhook_id), taken: 0 }
+    // What leaves the hand before the claim has ended was in it when the queue was locked.
+    return { queue, room, in_hand: [...inHandOf(queue.webhook_id)], taken: 0 }
   })
   const due = await take(tx, scope.now, turns, limits.total)
   const full = due.length === limits.total
