@@ -15,26 +15,15 @@ export class Semaphore {
   }
 
   async run<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.enter()
-    if (turn) await turn
+    if (this.running >= this.limit) await new Promise<void>((resolve) => this.waiting.push(resolve))
+    else this.running++
     try {
       return await work()
     } finally {
-      this.leave()
+      const next = this.waiting.shift()
+      if (next) next()
+      else this.running--
     }
-  }
-
-  /** What waits for its turn gets a promise, what need not wait begins at once; who enters must leave. */
-  enter(): Promise<void> | undefined {
-    if (this.running >= this.limit) return new Promise<void>((resolve) => this.waiting.push(resolve))
-    this.running++
-    return undefined
-  }
-
-  leave(): void {
-    const next = this.waiting.shift()
-    if (next) next()
-    else this.running--
   }
 }
 

@@ -75,7 +75,6 @@ export class DeliveryWorker {
     const { due, more } = await this.deliveries.claim(limits, busy, (id) => this.hands.of(id)?.deliveries ?? [])
     const claimed = performance.now()
     for (const delivery of due) this.launch({ delivery, claimed })
-    for (const id of this.hands.webhooksFrom(PER_WEBHOOK)) this.hands.of(id)!.backlogged = true
     if (more) this.worker.wake()
     return due.length
   }
@@ -88,6 +87,7 @@ export class DeliveryWorker {
   private launch(held: Held) {
     this.unfinished++
     const hand = this.hands.add(held.delivery)
+    if (hand.deliveries.length >= PER_WEBHOOK) hand.backlogged = true
     const number = held.delivery.phone_number_id
     const line = hand.lines.get(number)
     if (line) line.push(held)
@@ -98,9 +98,8 @@ export class DeliveryWorker {
   private async work(hand: Hand, number: number | null, line: Held[]) {
     hand.lines.set(number, line)
     for (let held = line.shift(); held; held = line.shift()) {
-      await hand.slots.enter()
-      await this.attempt(hand, held)
-      hand.slots.leave()
+      const next = held
+      await hand.slots.run(() => this.attempt(hand, next))
     }
     hand.lines.delete(number)
   }
