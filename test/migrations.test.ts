@@ -1,6 +1,7 @@
 import pg from 'pg'
 import { migrate, migrationFiles } from '../src/db/migrate.js'
 import { createTestDatabase, type TestDatabase } from './support/database.js'
+import { differences } from './support/open-deliveries.js'
 import { type ConnectedNumber, type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 
 /** The youngest migration of the indexes of `messages`, which the old version below does not have yet. */
@@ -29,6 +30,42 @@ describe('replicas that start at once', () => {
     expect(rows.map(({ name }) => name)).toEqual(files)
   })
 })
+
+it('takes over what was owed and what had failed before there were tables for them', async () => {
+  const database = await createTestDatabase()
+  await withClient(database, async (client) => {
+    await client.query('drop schema public cascade; create schema public')
+    await client.query('create table schema_migrations (name text primary key, checksum text not null)')
+    for (const { name, sql, checksum } of await migrationFiles()) {
+      if (name >= '0016') break
+      await client.query(sql)
+      await client.query('insert into schema_migrations values ($1, $2)', [name, checksum])
+    }
+    await client.query(OWED)
+  })
+  await migrate(database)
+  await withClient(database, async (client) => {
+    expect(await differences(client)).toEqual([])
+    const { rows } = await client.query(
+      'select (select count(*) from pending_deliveries) as pending, (select count(*) from failed_deliveries) as failed',
+    )
+    expect(rows).toMatchObject([{ pending: 1, failed: 1 }])
+  })
+  await database.drop()
+})
+
+/** One delivery of each status. */
+const OWED = `
+  with owner as (
+    insert into users (email, password_hash, api_key, plan_type, max_phone_numbers, max_messages_per_day, time_zone)
+    values ('a@example.com', '-', '-', 'starter', 1, 1, 'UTC') returning id),
+  hook as (
+    insert into webhooks (user_id, url, secret, event_types) select id, 'http://127.0.0.1:9/', '-', '{*}' from owner returning id),
+  told as (
+    insert into events (public_id, user_id, position, type, payload)
+    select 'evt_' || n, id, n, 'gap', '{}' from owner, generate_series(1, 3) n returning id, position)
+  insert into deliveries (event_id, webhook_id, status)
+  select told.id, hook.id, ('{pending,failed,delivered}'::text[])[position] from told, hook`
 
 describe('a migration while the old version serves', () => {
   let app: TestApp

@@ -1,7 +1,5 @@
-import type { Queryable } from '../../src/db/database.js'
-
 /** Where pending_deliveries and failed_deliveries are not what deliveries says: nowhere, whoever wrote what. */
-export async function differences(db: Queryable): Promise<unknown[]> {
+export async function differences(db: { query(text: string): Promise<{ rows: unknown[] }> }): Promise<unknown[]> {
   const { rows } = await db.query(
     `with noted as (
        select 'pending' as status, webhook_id, due_at as moment, id, version from pending_deliveries
