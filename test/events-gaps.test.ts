@@ -149,8 +149,11 @@ it('looks once more, when it is over, at a socket that is opened again and again
   }
   await missed(['lost by a second restart'])
   const windows = async () => (await app.db.query<{ until_at: Date }>('select until_at from gaps')).rows
-  await reopen()
-  await eventually(async () => (await windows()).length === 1)
+  // The socket of the story before may be told of only now; then the first of these is not the second yet.
+  await eventually(async () => {
+    await reopen()
+    return (await windows()).some(({ until_at }) => until_at.getTime() > Date.now() + 60_000)
+  })
   const [{ until_at }] = (await windows()) as [{ until_at: Date }]
   for (let n = 0; n < 3; n++) await reopen()
   expect((await windows())[0]!.until_at).toEqual(until_at)
