@@ -55,7 +55,7 @@ async function startWorker() {
   return worker
 }
 const claim = ({ deliveries }: typeof app.ctx, inHand = (): InHand[] => []) =>
-  deliveries.claim({ total: 10, per_webhook: 10 }, { webhooks: [], users: [] }, inHand)
+  deliveries.claim({ total: 10, webhooks: 10, per_webhook: 10 }, { webhooks: [], users: [] }, inHand)
 /** Its worker looks again only should what it has in hand be lost. */
 const allTaken = async () => {
   const later = `select 1 from webhook_queues where webhook_id = $1 and due_at > $2`

@@ -65,7 +65,7 @@ async function runWorker({ db }: Stage, worker: Subject, receiver: Receiver, sen
   await seedDeliveries(db, senders, PER_ROUND)
   const end = Date.now() + 60_000
   for (;;) {
-    await sleep(20)
+    await sleep(receiver.count < PER_ROUND ? 20 : 2)
     if (receiver.count < PER_ROUND && Date.now() < end) continue
     const { rows } = await db.query<{ n: string }>(`select count(*) as n from pending_deliveries`)
     if (Number(rows[0]!.n) === 0) break

@@ -4,9 +4,23 @@ import { BROKEN_OFF, type WebhookAnswer, WebhookPost } from './webhook-post.js'
 
 const OURS = { 'content-type': 'application/json', 'user-agent': 'whatsapp-saas-api/1' }
 
+export interface PostTarget {
+  url: string
+  /** The receiver's own. */
+  headers: Record<string, string>
+}
+
+interface Address {
+  origin: string
+  path: string
+  /** Names and values in turn. */
+  headers: string[]
+}
+
 /** Posts to users' URLs: guarded at every connect, no redirects. */
 export class WebhookHttp {
   private readonly agent: Agent
+  private readonly addresses = new WeakMap<PostTarget, Address>()
 
   constructor(private readonly guard: TargetGuard) {
     // Each post has its own time, and needs no other.
@@ -15,24 +29,28 @@ export class WebhookHttp {
   }
 
   /** Never rejects: what went wrong is part of the answer. */
-  post(url: string, headers: Record<string, string>, body: string): Promise<WebhookAnswer> {
+  post(target: PostTarget, headers: Record<string, string>, body: string): Promise<WebhookAnswer> {
     const post = new WebhookPost()
     try {
-      const { origin, pathname, search } = new URL(url)
-      this.agent.dispatch(
-        {
-          origin,
-          path: pathname + search,
-          method: 'POST',
-          headers: Object.assign({}, headers, OURS),
-          body,
-        },
-        post,
-      )
+      const { origin, path, headers: own } = this.addressOf(target)
+      const all = own.slice()
+      for (const name in headers) all.push(name, headers[name]!)
+      this.agent.dispatch({ origin, path, method: 'POST', headers: all, body }, post)
     } catch (err) {
       post.end(err as Error)
     }
     return post.answer
+  }
+
+  /** Read once for all deliveries of a claim, which share their target. */
+  private addressOf(target: PostTarget): Address {
+    const known = this.addresses.get(target)
+    if (known) return known
+    const { origin, pathname, search } = new URL(target.url)
+    const headers = Object.entries({ ...target.headers, ...OURS }).flat()
+    const address = { origin, path: pathname + search, headers }
+    this.addresses.set(target, address)
+    return address
   }
 
   /** Ends all posts as `aborted`; there can be no more. */

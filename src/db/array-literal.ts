@@ -10,12 +10,18 @@ const UNLIKE_JSON = /[\u0000-\u001f\ud800-\udfff]/
  */
 export function arrayLiteral(values: unknown[]): string | undefined {
   let text = '{'
+  let element: string | undefined
   for (let i = 0; i < values.length; i++) {
-    const element = elementOf(values[i])
+    // Rows of a batch are alike: the same status, type and moment again and again.
+    if (i === 0 || !isSame(values[i], values[i - 1])) element = elementOf(values[i])
     if (element === undefined) return undefined
     text += i === 0 ? element : `,${element}`
   }
   return `${text}}`
+}
+
+function isSame(one: unknown, other: unknown): boolean {
+  return one === other || (one instanceof Date && other instanceof Date && one.getTime() === other.getTime())
 }
 
 function elementOf(value: unknown): string | undefined {

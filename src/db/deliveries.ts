@@ -1,4 +1,5 @@
 import type { Queryable, Transaction } from './database.js'
+import type * as webhookLogs from './webhook-logs.js'
 import * as webhookQueues from './webhook-queues.js'
 import type { ClaimScope, DueQueue, Target } from './webhook-queues.js'
 
@@ -23,12 +24,15 @@ export type InHand = Pick<DueDelivery, 'id' | 'version'>
 
 export interface Claim {
   due: DueDelivery[]
-  /** It was filled to its limit: there may be more. */
+  /** Of how many webhooks. */
+  webhooks: number
+  /** It came to one of its limits: there may be more. */
   more: boolean
 }
 
 export interface ClaimLimits {
   total: number
+  webhooks: number
   per_webhook: number
 }
 
@@ -52,8 +56,8 @@ export async function claimDue(
   limits: ClaimLimits,
   inHandOf: (webhookId: number) => InHand[],
 ): Promise<Claim> {
-  const queues = await webhookQueues.lockDue(tx, scope, limits.total)
-  if (queues.length === 0) return { due: [], more: false }
+  const queues = await webhookQueues.lockDue(tx, scope, limits.webhooks)
+  if (queues.length === 0) return { due: [], webhooks: 0, more: false }
   const turns = queues.map((queue): Turn => {
     const room = !queue.enabled ? 0 : queue.probe ? 1 : limits.per_webhook
     // What leaves the hand before the claim has ended was in it when the queue was locked.
@@ -62,14 +66,15 @@ export async function claimDue(
   const due = await take(tx, scope.now, turns, limits.total)
   const full = due.length === limits.total
   await tx.commitWith(webhookQueues.reschedule(tx, scope, looksOf(turns, full)))
-  return { due, more: full || queues.length === limits.total }
+  const webhooks = turns.filter(({ taken }) => taken > 0).length
+  return { due, webhooks, more: full || queues.length === limits.webhooks }
 }
 
 /** What is due and not in hand, in its order. */
 async function take(tx: Queryable, now: Date | null, turns: Turn[], total: number): Promise<DueDelivery[]> {
   const inHand = turns.flatMap(({ in_hand }) => in_hand)
   const { rows } = await tx.query<Omit<DueDelivery, 'target' | 'probe'> & { turn: number }>(
-    `select d.id, d.claims as version, d.attempts, d.attempts_from, d.phone_number_id, p.turn, e.public_id as event_id,
+    `select p.id, p.version, p.attempts, p.attempts_from, p.phone_number_id, p.turn, e.public_id as event_id,
             e.type as event_type, e.payload::text as payload
        from (select p.*, q.turn
                from unnest($1::bigint[], $2::integer[]) with ordinality as q (webhook_id, room, turn)
@@ -79,8 +84,7 @@ async function take(tx: Queryable, now: Date | null, turns: Turn[], total: numbe
                    and (id, version) not in (select * from unnest($4::bigint[], $5::integer[]))
                  order by due_at, id limit q.room) p
               limit $6) p
-       join deliveries d on d.id = p.id
-       join events e on e.id = d.event_id
+       join events e on e.id = p.event_id
       order by p.due_at, p.id`,
     [
       turns.map(({ queue }) => queue.webhook_id),
@@ -111,31 +115,52 @@ function looksOf(turns: Turn[], full: boolean): webhookQueues.Look[] {
     }))
 }
 
-export interface Outcome {
-  id: number
+/** What came of an attempt, and the attempt itself. */
+export interface Outcome extends webhookLogs.Attempt {
   version: number
   status: 'pending' | 'delivered' | 'failed'
   /** When to try again; null when it is over. */
   due_at: Date | null
 }
 
-/** Writes the outcomes of attempts whose queue `holder` still holds; answers the ids that were written. */
+/**
+ * Writes outcomes and attempts of deliveries whose queue `holder` still holds; answers the ids of those that were not
+ * written because another has taken over.
+ */
 export async function settle(tx: Queryable, holder: string, at: Date, outcomes: Outcome[]): Promise<Set<number>> {
   const { rows } = await tx.query<{ id: number }>(
-    `update deliveries d
-        set status = o.status, due_at = coalesce(o.due_at, d.due_at), attempts = d.attempts + 1, claims = d.claims + 1,
-            settled_at = case when o.status = 'pending' then null else $5::timestamptz end
-       from unnest($1::bigint[], $2::integer[], $3::text[], $4::timestamptz[]) as o (id, version, status, due_at)
-      where d.id = o.id and d.claims = o.version and d.status = 'pending'
-        and exists (select 1 from webhook_queues q where q.webhook_id = d.webhook_id and q.holder = $6 offset 0)
-     returning d.id`,
+    `with written as (
+       update deliveries d
+          set status = o.status, due_at = coalesce(o.due_at, d.due_at), attempts = d.attempts + 1,
+              claims = d.claims + 1, settled_at = case when o.status = 'pending' then null else $1::timestamptz end
+         from unnest($3::bigint[], $4::integer[], $5::text[], $6::timestamptz[], $7::text[], $8::text[], $9::integer[],
+                     $10::integer[], $11::text[], $12::text[], $13::timestamptz[])
+              as o (id, version, status, due_at, event_id, event_type, status_code, response_time_ms, error,
+                    response_body, sent_at)
+        where d.id = o.id and d.claims = o.version and d.status = 'pending'
+          and exists (select 1 from webhook_queues q where q.webhook_id = d.webhook_id and q.holder = $2 offset 0)
+       returning d.id, d.attempts, d.phone_number_id, o.event_id, o.event_type, o.status_code, o.response_time_ms,
+                 o.error, o.response_body, o.sent_at),
+     logged as (
+       insert into webhook_logs (delivery_id, attempt, phone_number_id, payload, event_type, status_code,
+                                 response_time_ms, error, response_body, sent_at)
+       select id, attempts, phone_number_id, jsonb_build_object('event_id', event_id), event_type, status_code,
+              response_time_ms, error, response_body, sent_at from written)
+     select id from unnest($3::bigint[]) as o (id) where id not in (select id from written)`,
     [
-      outcomes.map((o) => o.id),
+      at,
+      holder,
+      outcomes.map((o) => o.delivery_id),
       outcomes.map((o) => o.version),
       outcomes.map((o) => o.status),
       outcomes.map((o) => o.due_at),
-      at,
-      holder,
+      outcomes.map((o) => o.event_id),
+      outcomes.map((o) => o.event_type),
+      outcomes.map((o) => o.status_code),
+      outcomes.map((o) => o.response_time_ms),
+      outcomes.map((o) => o.error),
+      outcomes.map((o) => o.response_body),
+      outcomes.map((o) => o.sent_at),
     ],
   )
   return new Set(rows.map((row) => row.id))

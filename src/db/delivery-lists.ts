@@ -38,8 +38,10 @@ const columns = `d.id, d.webhook_id, d.phone_number_id, e.public_id as event_id,
 
 /** Deliveries of a status, without a look at all the others; undefined: all. */
 function listed(status: DeliveryStatus | undefined): string {
-  if (status === 'pending') return '(select * from pending_deliveries join deliveries using (webhook_id, due_at, id))'
-  if (status === 'failed') return '(select * from failed_deliveries join deliveries using (webhook_id, created_at, id))'
+  if (status === 'pending')
+    return '(select deliveries.* from pending_deliveries join deliveries using (webhook_id, due_at, id))'
+  if (status === 'failed')
+    return '(select deliveries.* from failed_deliveries join deliveries using (webhook_id, created_at, id))'
   return 'deliveries'
 }
 

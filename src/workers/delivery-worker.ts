@@ -28,6 +28,8 @@ export class DeliveryWorker {
   private unfinished = 0
   private readonly waiting: (() => void)[] = []
   private stopping = false
+  /** Twice as many as filled the last claim: the queue of each is locked, and a lock is a write. */
+  private webhooksPerClaim = PER_CLAIM
 
   constructor(
     private readonly deliveries: DeliveryService,
@@ -71,8 +73,13 @@ export class DeliveryWorker {
   private async claimMore(): Promise<number> {
     if (this.stopping || !this.hasRoom()) return 0
     const busy = { webhooks: this.hands.webhooksFrom(ENOUGH), users: this.hands.usersFrom(PER_USER) }
-    const limits = { total: PER_CLAIM, per_webhook: PER_WEBHOOK }
-    const { due, more } = await this.deliveries.claim(limits, busy, (id) => this.hands.of(id)?.deliveries ?? [])
+    const limits = { total: PER_CLAIM, webhooks: this.webhooksPerClaim, per_webhook: PER_WEBHOOK }
+    const { due, webhooks, more } = await this.deliveries.claim(
+      limits,
+      busy,
+      (id) => this.hands.of(id)?.deliveries ?? [],
+    )
+    this.webhooksPerClaim = due.length === PER_CLAIM ? 2 * webhooks : PER_CLAIM
     const claimed = performance.now()
     for (const delivery of due) this.launch({ delivery, claimed })
     if (more) this.worker.wake()

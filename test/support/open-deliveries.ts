@@ -2,13 +2,14 @@
 export async function differences(db: { query(text: string): Promise<{ rows: unknown[] }> }): Promise<unknown[]> {
   const { rows } = await db.query(
     `with noted as (
-       select 'pending' as status, webhook_id, due_at as moment, id, version from pending_deliveries
+       select webhook_id, due_at, id, version, event_id, phone_number_id, attempts, attempts_from from pending_deliveries
         union all
-       select 'failed', webhook_id, created_at, id, null from failed_deliveries),
+       select webhook_id, created_at, id, null, null, null, null, null from failed_deliveries),
      wanted as (
-       select status, webhook_id, case status when 'pending' then due_at else created_at end as moment, id,
-              case status when 'pending' then claims end as version
-         from deliveries where status <> 'delivered')
+       select webhook_id, due_at, id, claims, event_id, phone_number_id, attempts, attempts_from
+         from deliveries where status = 'pending'
+        union all
+       select webhook_id, created_at, id, null, null, null, null, null from deliveries where status = 'failed')
      (table noted except all table wanted) union all (table wanted except all table noted)`,
   )
   return rows
