@@ -15,15 +15,26 @@ export class Semaphore {
   }
 
   async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.running >= this.limit) await new Promise<void>((resolve) => this.waiting.push(resolve))
-    else this.running++
+    const turn = this.enter()
+    if (turn) await turn
     try {
       return await work()
     } finally {
-      const next = this.waiting.shift()
-      if (next) next()
-      else this.running--
+      this.leave()
     }
+  }
+
+  /** Answers what to wait for, if there is no room; whoever has entered must leave. */
+  enter(): Promise<void> | undefined {
+    if (this.running >= this.limit) return new Promise((resolve) => this.waiting.push(resolve))
+    this.running++
+    return undefined
+  }
+
+  leave(): void {
+    const next = this.waiting.shift()
+    if (next) next()
+    else this.running--
   }
 }
 

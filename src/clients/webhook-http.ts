@@ -8,6 +8,8 @@ export interface PostTarget {
   url: string
   /** The receiver's own. */
   headers: Record<string, string>
+  /** Read by the first post, for all that share the target. */
+  address?: Address
 }
 
 interface Address {
@@ -20,7 +22,6 @@ interface Address {
 /** Posts to users' URLs: guarded at every connect, no redirects. */
 export class WebhookHttp {
   private readonly agent: Agent
-  private readonly addresses = new WeakMap<PostTarget, Address>()
 
   constructor(private readonly guard: TargetGuard) {
     // Each post has its own time, and needs no other.
@@ -32,7 +33,7 @@ export class WebhookHttp {
   post(target: PostTarget, headers: Record<string, string>, body: string): Promise<WebhookAnswer> {
     const post = new WebhookPost()
     try {
-      const { origin, path, headers: own } = this.addressOf(target)
+      const { origin, path, headers: own } = (target.address ??= addressOf(target))
       const all = own.slice()
       for (const name in headers) all.push(name, headers[name]!)
       this.agent.dispatch({ origin, path, method: 'POST', headers: all, body }, post)
@@ -40,17 +41,6 @@ export class WebhookHttp {
       post.end(err as Error)
     }
     return post.answer
-  }
-
-  /** Read once for all deliveries of a claim, which share their target. */
-  private addressOf(target: PostTarget): Address {
-    const known = this.addresses.get(target)
-    if (known) return known
-    const { origin, pathname, search } = new URL(target.url)
-    const headers = Object.entries({ ...target.headers, ...OURS }).flat()
-    const address = { origin, path: pathname + search, headers }
-    this.addresses.set(target, address)
-    return address
   }
 
   /** Ends all posts as `aborted`; there can be no more. */
@@ -61,4 +51,9 @@ export class WebhookHttp {
   close(): Promise<void> {
     return this.guard.close()
   }
+}
+
+function addressOf({ url, headers }: PostTarget): Address {
+  const { origin, pathname, search } = new URL(url)
+  return { origin, path: pathname + search, headers: Object.entries({ ...headers, ...OURS }).flat() }
 }

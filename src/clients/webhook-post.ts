@@ -77,7 +77,7 @@ export class WebhookPost implements Dispatcher.DispatchHandler {
   /** Invalid UTF-8 becomes U+FFFD; NUL cannot be stored as text. */
   private beginning(): string {
     const bytes = this.chunks.length === 1 ? this.chunks[0]! : Buffer.concat(this.chunks)
-    return bytes.subarray(0, KEPT_BYTES).toString('utf8').replaceAll('\0', '')
+    return bytes.toString('utf8', 0, KEPT_BYTES).replaceAll('\0', '')
   }
 }
 

@@ -70,20 +70,22 @@ export async function claimDue(
   return { due, webhooks, more: full || queues.length === limits.webhooks }
 }
 
-/** What is due and not in hand, in its order. */
+/** What is due and not in hand, in its order; put in order before the payloads come, which a sort would carry along. */
 async function take(tx: Queryable, now: Date | null, turns: Turn[], total: number): Promise<DueDelivery[]> {
   const inHand = turns.flatMap(({ in_hand }) => in_hand)
   const { rows } = await tx.query<Omit<DueDelivery, 'target' | 'probe'> & { turn: number }>(
     `select p.id, p.version, p.attempts, p.attempts_from, p.phone_number_id, p.turn, e.public_id as event_id,
             e.type as event_type, e.payload::text as payload
-       from (select p.*, q.turn
-               from unnest($1::bigint[], $2::integer[]) with ordinality as q (webhook_id, room, turn)
-              cross join lateral (
-                select * from pending_deliveries
-                 where webhook_id = q.webhook_id and due_at <= coalesce($3, now())
-                   and (id, version) not in (select * from unnest($4::bigint[], $5::integer[]))
-                 order by due_at, id limit q.room) p
-              limit $6) p
+       from (select * from (
+               select p.*, q.turn
+                 from unnest($1::bigint[], $2::integer[]) with ordinality as q (webhook_id, room, turn)
+                cross join lateral (
+                  select * from pending_deliveries
+                   where webhook_id = q.webhook_id and due_at <= coalesce($3, now())
+                     and (id, version) not in (select * from unnest($4::bigint[], $5::integer[]))
+                   order by due_at, id limit q.room) p
+                limit $6) taken
+              order by due_at, id) p
        join events e on e.id = p.event_id
       order by p.due_at, p.id`,
     [

@@ -105,8 +105,10 @@ export class DeliveryWorker {
   private async work(hand: Hand, number: number | null, line: Held[]) {
     hand.lines.set(number, line)
     for (let held = line.shift(); held; held = line.shift()) {
-      const next = held
-      await hand.slots.run(() => this.attempt(hand, next))
+      const turn = hand.slots.enter()
+      if (turn) await turn
+      await this.attempt(hand, held)
+      hand.slots.leave()
     }
     hand.lines.delete(number)
   }
