@@ -54,8 +54,12 @@ export class Receiver {
   }
 }
 
+const LENGTH = 'content-length: '
+
+/** undici writes the length last. */
 function isWhole(request: string): boolean {
   const head = request.indexOf('\r\n\r\n')
-  const length = /content-length: *(\d+)/i.exec(request)?.[1]
-  return head >= 0 && request.length >= head + 4 + Number(length ?? 0)
+  if (head < 0) return false
+  const length = request.lastIndexOf(LENGTH, head)
+  return length >= 0 && request.length >= head + 4 + Number(request.slice(length + LENGTH.length, head))
 }
