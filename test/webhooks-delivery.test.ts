@@ -311,6 +311,25 @@ describe('order and fences', () => {
     await worker.close()
   })
 
+  it('keeps both attempts when both outcomes of one that was asked for again are written together', async () => {
+    const { deliveries: service } = app.ctx
+    await happen('before')
+    await happen('once more')
+    const [before, first] = (await claim(app.ctx)).due
+    const [delivery] = await deliveries()
+    expect((await user.post(`/api/deliveries/${delivery!.id}/redeliver`)).status).toBe(202)
+    const [second] = (await claim(app.ctx, () => [before!, first!])).due
+    expect([second!.id, second!.version]).toEqual([first!.id, first!.version + 1])
+    const finished = [await service.attempt(before!)]
+    sink.replyWith(500, 200)
+    for (const one of [first!, second!]) finished.push(await service.attempt(one))
+    // The first is written at once, and what comes meanwhile after it.
+    await Promise.all(finished.map((one) => service.record(one)))
+    const shown = (await user.get(`/api/deliveries/${delivery!.id}`)).body.delivery
+    expect(shown).toMatchObject({ status: 'delivered', attempt_count: 1 })
+    expect(shown.attempts.map((one: { status_code: number }) => one.status_code).sort()).toEqual([200, 500])
+  })
+
   it('a worker that stops gives back what it has not begun, and spends no attempt', async () => {
     const replica = await app.startReplica({ ROLE: 'api' })
     replica.context.clock.now = () => clock.now

@@ -126,11 +126,11 @@ export interface Outcome extends webhookLogs.Attempt {
 }
 
 /**
- * Writes outcomes and attempts of deliveries whose queue `holder` still holds; answers the ids of those that were not
- * written because another has taken over.
+ * Writes outcomes and attempts of deliveries whose queue `holder` still holds; answers which outcomes came late, and were
+ * not written: another worker has taken over, or the delivery was asked for again meanwhile.
  */
-export async function settle(tx: Queryable, holder: string, at: Date, outcomes: Outcome[]): Promise<Set<number>> {
-  const { rows } = await tx.query<{ id: number }>(
+export async function settle(tx: Queryable, holder: string, at: Date, outcomes: Outcome[]): Promise<Set<Outcome>> {
+  const { rows } = await tx.query<{ place: number }>(
     `with written as (
        update deliveries d
           set status = o.status, due_at = coalesce(o.due_at, d.due_at), attempts = d.attempts + 1,
@@ -141,14 +141,15 @@ export async function settle(tx: Queryable, holder: string, at: Date, outcomes: 
                     response_body, sent_at)
         where d.id = o.id and d.claims = o.version and d.status = 'pending'
           and exists (select 1 from webhook_queues q where q.webhook_id = d.webhook_id and q.holder = $2 offset 0)
-       returning d.id, d.attempts, d.phone_number_id, o.event_id, o.event_type, o.status_code, o.response_time_ms,
+       returning d.id, o.version, d.attempts, d.phone_number_id, o.event_id, o.event_type, o.status_code, o.response_time_ms,
                  o.error, o.response_body, o.sent_at),
      logged as (
        insert into webhook_logs (delivery_id, attempt, phone_number_id, payload, event_type, status_code,
                                  response_time_ms, error, response_body, sent_at)
        select id, attempts, phone_number_id, jsonb_build_object('event_id', event_id), event_type, status_code,
               response_time_ms, error, response_body, sent_at from written)
-     select id from unnest($3::bigint[]) as o (id) where id not in (select id from written)`,
+     select place from unnest($3::bigint[], $4::integer[]) with ordinality as o (id, version, place)
+      where (id, version) not in (select id, version from written)`,
     [
       at,
       holder,
@@ -165,7 +166,7 @@ export async function settle(tx: Queryable, holder: string, at: Date, outcomes: 
       outcomes.map((o) => o.sent_at),
     ],
   )
-  return new Set(rows.map((row) => row.id))
+  return new Set(rows.map(({ place }) => outcomes[place - 1]!))
 }
 
 /** Gives back what was claimed and not tried: its queue is looked at again. */

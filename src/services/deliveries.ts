@@ -111,13 +111,9 @@ export class DeliveryService {
         deliveries.settle(tx, this.holder, now, outcomes),
         lockTroubled(tx, tried),
       ])
-      if (late.size > 0)
-        await webhookLogs.insert(
-          tx,
-          outcomes.filter(({ delivery_id }) => late.has(delivery_id)),
-        )
+      if (late.size > 0) await webhookLogs.insert(tx, [...late])
       // Only what still held its lease says something about its receiver now.
-      const counting = tried.filter(({ delivery }) => !late.has(delivery.id))
+      const counting = tried.filter((_, i) => !late.has(outcomes[i]!))
       return reckon(tx, counting, troubled, now)
     }, BEGIN_BY_KEYS)
     for (const webhook of reckoned.hopeless) await disableHopeless(this.db, this.bus, this.log, webhook, now)
