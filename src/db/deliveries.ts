@@ -1,5 +1,5 @@
 import type { Queryable, Transaction } from './database.js'
-import type * as webhookLogs from './webhook-logs.js'
+import * as webhookLogs from './webhook-logs.js'
 import * as webhookQueues from './webhook-queues.js'
 import type { ClaimScope, DueQueue, Target } from './webhook-queues.js'
 
@@ -141,15 +141,11 @@ export async function settle(tx: Queryable, holder: string, at: Date, outcomes: 
                     response_body, sent_at)
         where d.id = o.id and d.claims = o.version and d.status = 'pending'
           and exists (select 1 from webhook_queues q where q.webhook_id = d.webhook_id and q.holder = $2 offset 0)
-       returning d.id, o.version, d.attempts, d.phone_number_id, o.event_id, o.event_type, o.status_code, o.response_time_ms,
-                 o.error, o.response_body, o.sent_at),
-     logged as (
-       insert into webhook_logs (delivery_id, attempt, phone_number_id, payload, event_type, status_code,
-                                 response_time_ms, error, response_body, sent_at)
-       select id, attempts, phone_number_id, jsonb_build_object('event_id', event_id), event_type, status_code,
-              response_time_ms, error, response_body, sent_at from written)
+       returning d.id as delivery_id, o.version, d.attempts as attempt, d.phone_number_id, o.event_id, o.event_type,
+                 o.status_code, o.response_time_ms, o.error, o.response_body, o.sent_at),
+     logged as (${webhookLogs.insertedFrom('written')})
      select place from unnest($3::bigint[], $4::integer[]) with ordinality as o (id, version, place)
-      where (id, version) not in (select id, version from written)`,
+      where (id, version) not in (select delivery_id, version from written)`,
     [
       at,
       holder,

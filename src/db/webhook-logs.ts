@@ -12,17 +12,24 @@ export interface Attempt {
   sent_at: Date
 }
 
-/** One row per attempt of a delivery that is still kept. The payload column names the event instead of copying it. */
+/** The part of a statement that keeps the attempts in `source`; the payload column names the event instead of copying it. */
+export const insertedFrom = (source: string) => `
+       insert into webhook_logs (delivery_id, attempt, phone_number_id, payload, event_type, status_code,
+                                 response_time_ms, error, response_body, sent_at)
+       select delivery_id, attempt, phone_number_id, jsonb_build_object('event_id', event_id), event_type, status_code,
+              response_time_ms, error, response_body, sent_at from ${source}`
+
+/** One row per attempt of a delivery that is still kept. */
 export async function insert(tx: Queryable, attempts: Attempt[]): Promise<void> {
   await tx.query(
-    `insert into webhook_logs (delivery_id, attempt, phone_number_id, payload, event_type, status_code,
-                               response_time_ms, error, response_body, sent_at)
-     select a.delivery_id, a.attempt, d.phone_number_id, jsonb_build_object('event_id', a.event_id), a.event_type,
-            a.status_code, a.response_time_ms, a.error, a.response_body, a.sent_at
-       from unnest($1::bigint[], $2::integer[], $3::text[], $4::text[], $5::integer[], $6::integer[], $7::text[],
-                   $8::text[], $9::timestamptz[])
-            as a (delivery_id, attempt, event_id, event_type, status_code, response_time_ms, error, response_body, sent_at)
-       join deliveries d on d.id = a.delivery_id`,
+    `with attempts as (
+       select a.*, d.phone_number_id
+         from unnest($1::bigint[], $2::integer[], $3::text[], $4::text[], $5::integer[], $6::integer[], $7::text[],
+                     $8::text[], $9::timestamptz[])
+              as a (delivery_id, attempt, event_id, event_type, status_code, response_time_ms, error, response_body,
+                    sent_at)
+         join deliveries d on d.id = a.delivery_id)
+     ${insertedFrom('attempts')}`,
     [
       attempts.map((a) => a.delivery_id),
       attempts.map((a) => a.attempt),
