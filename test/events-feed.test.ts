@@ -88,6 +88,17 @@ describe('GET /api/events', () => {
     expect((await feed(`?after=${page.next_cursor}`)).body.events).toEqual([])
   })
 
+  it('answers few large events at a time, and goes on behind them', async () => {
+    for (let n = 0; n < 6; n++) await happen(`${n}${'x'.repeat(1_100_000)}`)
+    const first = await feed('?types=message.received')
+    expect(first.body.events.map(textOf).map((text: string) => text[0])).toEqual(['0', '1', '2', '3'])
+    const second = await feed(`?after=${first.body.next_cursor}`)
+    expect(second.body.events.map(textOf).map((text: string) => text[0])).toEqual(['4', '5'])
+    expect([first.body.expired, second.body.expired]).toEqual([0, 0])
+    const streamed = await readStream('/api/events/stream', { 'last-event-id': first.body.next_cursor }, 2)
+    expect(streamed.events.map(({ data }) => data.position)).toEqual([5, 6])
+  })
+
   it('waits for an event, and answers as soon as there is one', async () => {
     const { next_cursor } = (await feed('?after=latest')).body
     const started = Date.now()

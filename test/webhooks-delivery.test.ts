@@ -54,8 +54,8 @@ async function startWorker() {
   worker.context.clock.now = () => clock.now
   return worker
 }
-const claim = ({ deliveries }: typeof app.ctx, inHand = (): InHand[] => []) =>
-  deliveries.claim({ total: 10, webhooks: 10, per_webhook: 10 }, { webhooks: [], users: [] }, inHand)
+const claim = ({ deliveries }: typeof app.ctx, inHand = (): InHand[] => [], bytes = 1_000_000) =>
+  deliveries.claim({ total: 10, webhooks: 10, per_webhook: 10, bytes }, { webhooks: [], users: [] }, inHand)
 /** Its worker looks again only should what it has in hand be lost. */
 const allTaken = async () => {
   const later = `select 1 from webhook_queues where webhook_id = $1 and due_at > $2`
@@ -294,6 +294,18 @@ describe('order and fences', () => {
     clock.by(46_000)
     await work()
     expect(texts()).toEqual(['its outcome could not be written'])
+  })
+
+  it('takes of large events only what a claim may hold, one at least, and leaves the rest due', async () => {
+    for (const text of ['first', 'second', 'third']) await happen(text + 'x'.repeat(100_000))
+    const { due, more } = await claim(app.ctx, undefined, 150_000)
+    expect([due.length, more]).toEqual([2, true])
+    const rest = await claim(app.ctx, () => due, 1)
+    expect([rest.due.length, rest.more]).toEqual([1, true])
+    const all = [...due, ...rest.due]
+    expect(await claim(app.ctx, () => all)).toMatchObject({ due: [], more: false })
+    for (const one of all) await app.ctx.deliveries.record(await app.ctx.deliveries.attempt(one))
+    expect(texts().map((text) => text.replaceAll('x', ''))).toEqual(['first', 'second', 'third'])
   })
 
   it('delivers again what is asked for while it is being tried, and only the second outcome counts', async () => {

@@ -34,6 +34,8 @@ export interface ClaimLimits {
   total: number
   webhooks: number
   per_webhook: number
+  /** Of the payloads, as the database keeps them; the first one comes whatever its size. */
+  bytes: number
 }
 
 /** A locked queue's part of a claim. */
@@ -63,45 +65,51 @@ export async function claimDue(
     // What leaves the hand before the claim has ended was in it when the queue was locked.
     return { queue, room, in_hand: [...inHandOf(queue.webhook_id)], taken: 0 }
   })
-  const due = await take(tx, scope.now, turns, limits.total)
-  const full = due.length === limits.total
+  const { due, bytes } = await take(tx, scope.now, turns, limits)
+  const full = due.length === limits.total || bytes >= limits.bytes
   await tx.commitWith(webhookQueues.reschedule(tx, scope, looksOf(turns, full)))
   const webhooks = turns.filter(({ taken }) => taken > 0).length
   return { due, webhooks, more: full || queues.length === limits.webhooks }
 }
 
 /** What is due and not in hand, in its order; put in order before the payloads come, which a sort would carry along. */
-async function take(tx: Queryable, now: Date | null, turns: Turn[], total: number): Promise<DueDelivery[]> {
+async function take(tx: Queryable, now: Date | null, turns: Turn[], limits: ClaimLimits) {
   const inHand = turns.flatMap(({ in_hand }) => in_hand)
-  const { rows } = await tx.query<Omit<DueDelivery, 'target' | 'probe'> & { turn: number }>(
-    `select p.id, p.version, p.attempts, p.attempts_from, p.phone_number_id, p.turn, e.public_id as event_id,
-            e.type as event_type, e.payload::text as payload
-       from (select * from (
-               select p.*, q.turn
-                 from unnest($1::bigint[], $2::integer[]) with ordinality as q (webhook_id, room, turn)
-                cross join lateral (
-                  select * from pending_deliveries
-                   where webhook_id = q.webhook_id and due_at <= coalesce($3, now())
-                     and (id, version) not in (select * from unnest($4::bigint[], $5::integer[]))
-                   order by due_at, id limit q.room) p
-                limit $6) taken
-              order by due_at, id) p
-       join events e on e.id = p.event_id
-      order by p.due_at, p.id`,
+  const { rows } = await tx.query<Omit<DueDelivery, 'target' | 'probe'> & { turn: number; bytes: number }>(
+    `select id, version, attempts, attempts_from, phone_number_id, turn, event_id, event_type, payload::text as payload,
+            bytes
+       from (select p.id, p.version, p.attempts, p.attempts_from, p.phone_number_id, p.turn, p.due_at,
+                    e.public_id as event_id, e.type as event_type, e.payload, pg_column_size(e.payload) as size,
+                    sum(pg_column_size(e.payload)) over (order by p.due_at, p.id rows unbounded preceding) as bytes
+               from (select * from (
+                       select p.*, q.turn
+                         from unnest($1::bigint[], $2::integer[]) with ordinality as q (webhook_id, room, turn)
+                        cross join lateral (
+                          select * from pending_deliveries
+                           where webhook_id = q.webhook_id and due_at <= coalesce($3, now())
+                             and (id, version) not in (select * from unnest($4::bigint[], $5::integer[]))
+                           order by due_at, id limit q.room) p
+                        limit $6) taken
+                      order by due_at, id) p
+               join events e on e.id = p.event_id) found
+      where bytes - size < $7
+      order by due_at, id`,
     [
       turns.map(({ queue }) => queue.webhook_id),
       turns.map(({ room }) => room),
       now,
       inHand.map(({ id }) => id),
       inHand.map(({ version }) => version),
-      total,
+      limits.total,
+      limits.bytes,
     ],
   )
-  return rows.map((row) => {
+  const due = rows.map((row): DueDelivery => {
     const turn = turns[row.turn - 1]!
     turn.taken++
     return Object.assign(row, { target: turn.queue, probe: turn.queue.probe })
   })
+  return { due, bytes: rows.at(-1)?.bytes ?? 0 }
 }
 
 /** When the claim was full before their turn, queues keep their place. */

@@ -107,28 +107,37 @@ export async function findFeed(db: Queryable, userId: number) {
   return rows[0]
 }
 
+/** What one page may hold of payloads; the first one comes whatever its size. */
+const PAGE_BYTES = 4 * 1024 * 1024
+
 /**
  * Events after a position, with the last position there was at the same moment: one statement, one snapshot, and
- * positions are taken under the feed's lock, so nothing at or below it can appear later.
+ * positions are taken under the feed's lock, so nothing at or below it can appear later. There may be more behind a page
+ * that is full.
  */
 export async function listAfter(
   db: Queryable,
   userId: number,
   after: number,
   { types, limit }: { types?: string[]; limit: number },
-): Promise<{ last_position: number; events: FeedEvent[] }> {
-  const { rows } = await db.query<{ last_position: number } & { [name in keyof FeedEvent]: FeedEvent[name] | null }>(
-    `select f.last_position, e.position, e.type, e.payload
+): Promise<{ last_position: number; events: FeedEvent[]; full: boolean }> {
+  type Row = FeedEvent & { last_position: number; bytes: number }
+  const { rows } = await db.query<{ [name in keyof Row]: Row[name] | null }>(
+    `select f.last_position, e.position, e.type, e.payload, e.bytes
        from feeds f
        left join lateral (
-         select position, type, payload::text from events
-          where user_id = f.user_id and position > $2 and ($3::text[] is null or type = any($3))
-          order by position limit $4) e on true
+         select position, type, payload::text, bytes
+           from (select *, sum(size) over (order by position rows unbounded preceding) as bytes
+                   from (select position, type, payload, pg_column_size(payload) as size from events
+                          where user_id = f.user_id and position > $2 and ($3::text[] is null or type = any($3))
+                          order by position limit $4) page) sized
+          where bytes - size < $5) e on true
       where f.user_id = $1 order by e.position`,
-    [userId, after, types ?? null, limit],
+    [userId, after, types ?? null, limit, PAGE_BYTES],
   )
-  const events = rows.filter((row): row is { last_position: number } & FeedEvent => row.position !== null)
-  return { last_position: rows[0]?.last_position ?? 0, events }
+  const events = rows.filter((row): row is Row => row.position !== null)
+  const full = events.length === limit || (events.at(-1)?.bytes ?? 0) >= PAGE_BYTES
+  return { last_position: rows[0]?.last_position ?? 0, events, full }
 }
 
 /** How many events are kept after one position and up to another. */

@@ -90,7 +90,7 @@ export class EventFeed {
   /** A page that is not full has seen everything there was: the next one begins behind that. */
   private async read(user: User, after: number, { types, limit }: { types?: string[]; limit: number }) {
     const page = await events.listAfter(this.db, user.id, after, { types, limit })
-    const last = page.events.length < limit ? page.last_position : page.events.at(-1)!.position
+    const last = page.full ? page.events.at(-1)!.position : page.last_position
     return { events: page.events, position: Math.max(last, after) }
   }
 

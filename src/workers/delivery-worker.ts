@@ -6,15 +6,21 @@ import type { Reckoned } from '../services/receiver-health.js'
 import { type Hand, Hands, type Held } from './hands.js'
 import { Worker } from './worker.js'
 
+const MEBI = 1024 * 1024
 /** Deliveries in hand: being attempted, or claimed and waiting for those before them. */
 const MAX_IN_HAND = 2_000
+/** No more is claimed when their payloads have so many characters: with the last claim the bound of its memory. */
+const MAX_CHARACTERS = 16 * MEBI
 const PER_CLAIM = 256
+const BYTES_PER_CLAIM = 4 * MEBI
 /** What a webhook gets at once; its backlog stays in the database. */
 const PER_WEBHOOK = 16
 /** It gets more when it has less than this in hand: a place at a time would be a claim for each delivery. */
 const ENOUGH = 8
 /** No user's webhooks take more than a part, however many they are. */
-const PER_USER = 200
+const PER_USER = { total: 200, characters: MAX_CHARACTERS / 10 }
+/** The end of one that is so long is a reason to look for more: it may have kept others of its user back. */
+const LARGE = 64 * 1024
 /** What has waited longer than this since its claim is given back, or its lease would lapse during the attempt. */
 const FRESH_MS = 25_000
 /** How long attempts may go on after a stop; the process has 10 s. */
@@ -73,7 +79,12 @@ export class DeliveryWorker {
   private async claimMore(): Promise<number> {
     if (this.stopping || !this.hasRoom()) return 0
     const busy = { webhooks: this.hands.webhooksFrom(ENOUGH), users: this.hands.usersFrom(PER_USER) }
-    const limits = { total: PER_CLAIM, webhooks: this.webhooksPerClaim, per_webhook: PER_WEBHOOK }
+    const limits = {
+      total: PER_CLAIM,
+      webhooks: this.webhooksPerClaim,
+      per_webhook: PER_WEBHOOK,
+      bytes: BYTES_PER_CLAIM,
+    }
     const { due, webhooks, more } = await this.deliveries.claim(
       limits,
       busy,
@@ -87,7 +98,8 @@ export class DeliveryWorker {
   }
 
   private hasRoom(): boolean {
-    return this.hands.total <= MAX_IN_HAND - PER_CLAIM
+    const { total, characters } = this.hands.all
+    return total <= MAX_IN_HAND - PER_CLAIM && characters < MAX_CHARACTERS
   }
 
   /** Puts it in the line of its phone number. */
@@ -154,7 +166,7 @@ export class DeliveryWorker {
     this.hands.remove(hand, delivery)
     const hungry = hand.backlogged && hand.deliveries.length < ENOUGH
     if (hungry) hand.backlogged = false
-    if (hungry || wasFull || delivery.probe) this.worker.wake()
+    if (hungry || wasFull || delivery.probe || delivery.payload.length >= LARGE) this.worker.wake()
     if (--this.unfinished === 0) for (const resolve of this.waiting.splice(0)) resolve()
   }
 }

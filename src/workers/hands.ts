@@ -23,18 +23,28 @@ export class Hand {
   shut = false
 }
 
+/** So many deliveries with so many characters in their payloads. */
+interface Share {
+  total: number
+  characters: number
+}
+
 /** All that a worker has in hand, and how much of it belongs to whom. */
 export class Hands {
-  total = 0
+  readonly all: Share = { total: 0, characters: 0 }
   private readonly hands = new Map<number, Hand>()
-  private readonly users = new Map<number, number>()
+  private readonly users = new Map<number, Share>()
 
   add(delivery: DueDelivery): Hand {
     const { webhook_id, user_id } = delivery.target
     const hand = this.hands.get(webhook_id) ?? new Hand()
     if (hand.deliveries.push(delivery) === 1) this.hands.set(webhook_id, hand)
-    this.users.set(user_id, (this.users.get(user_id) ?? 0) + 1)
-    this.total++
+    const share = this.users.get(user_id) ?? { total: 0, characters: 0 }
+    if (share.total === 0) this.users.set(user_id, share)
+    for (const one of [share, this.all]) {
+      one.total++
+      one.characters += delivery.payload.length
+    }
     return hand
   }
 
@@ -45,10 +55,12 @@ export class Hands {
     if (place < 0) return
     hand.deliveries.splice(place, 1)
     if (hand.deliveries.length === 0) this.hands.delete(webhook_id)
-    const rest = this.users.get(user_id)! - 1
-    if (rest > 0) this.users.set(user_id, rest)
-    else this.users.delete(user_id)
-    this.total--
+    const share = this.users.get(user_id)!
+    for (const one of [share, this.all]) {
+      one.total--
+      one.characters -= delivery.payload.length
+    }
+    if (share.total === 0) this.users.delete(user_id)
   }
 
   of(webhookId: number): Hand | undefined {
@@ -60,7 +72,10 @@ export class Hands {
     return [...this.hands].filter(([, { deliveries }]) => deliveries.length >= count).map(([id]) => id)
   }
 
-  usersFrom(count: number): number[] {
-    return [...this.users].filter(([, n]) => n >= count).map(([id]) => id)
+  /** Users with at least so many deliveries or characters. */
+  usersFrom({ total, characters }: Share): number[] {
+    return [...this.users]
+      .filter(([, share]) => share.total >= total || share.characters >= characters)
+      .map(([id]) => id)
   }
 }
