@@ -1,0 +1,73 @@
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { type Postgres, startPostgres } from '../src/embedded/postgres.js'
+import { type TestApp, eventually, startTestApp } from './support/test-app.js'
+import { WebhookSink } from './support/webhook-sink.js'
+import { createWebhook, incomingText, seedNumber, stopClock, tell } from './support/webhook-stage.js'
+
+let folder: string
+let postgres: Postgres
+let app: TestApp
+let sink: WebhookSink
+beforeAll(async () => {
+  folder = mkdtempSync(path.join(tmpdir(), 'whatsapp-saas-lost-'))
+  chmodSync(folder, 0o711)
+  // What does not wait for the disk gets there only with the next commit that does.
+  const settings = { fsync: 'off', wal_writer_delay: '10000ms' }
+  postgres = await startPostgres({ data_dir: path.join(folder, 'data'), settings })
+  const { host, port, user, password, database } = postgres
+  const address = { host, port, user, password, database, name: database }
+  app = await startTestApp({
+    database: { ...address, drop: () => Promise.resolve() },
+    env: { ROLE: 'api' },
+    servers: 1,
+  })
+  sink = await WebhookSink.start()
+})
+afterAll(async () => {
+  await app.stop()
+  await sink.stop()
+  await postgres.close()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+/** Ends PostgreSQL without a chance to write anything; it is started again by who watches over it. */
+function crash() {
+  const file = path.join(folder, 'data', 'postgres', 'postmaster.pid')
+  process.kill(Number(readFileSync(file, 'utf8').split('\n')[0]), 'SIGQUIT')
+}
+
+it('a claim that PostgreSQL forgot by dying is made again: the event comes twice, and one outcome counts', async () => {
+  const user = await app.createUser()
+  const phone = await seedNumber(app, user)
+  const webhook = await createWebhook(user, { url: sink.url, event_types: ['*'] })
+  const clock = stopClock(app)
+  const other = await app.startReplica({ ROLE: 'api' })
+  other.context.clock.now = () => clock.now
+  const claim = ({ deliveries }: typeof app.ctx) => {
+    const limits = { total: 10, webhooks: 10, per_webhook: 10, bytes: 1_000_000 }
+    return deliveries.claim(limits, { webhooks: [], users: [] }, () => [])
+  }
+  const holder = async () =>
+    (await app.db.query<{ holder: string | null }>('select holder from webhook_queues')).rows[0]!.holder
+  expect(await tell(app.url, phone.engine_name, incomingText(phone.engine_name, 'Still here'))).toBe(200)
+
+  const [forgotten] = (await claim(app.ctx)).due
+  expect(await holder()).not.toBeNull()
+  crash()
+  await eventually(async () => (await holder().catch(() => 'unreachable')) === null)
+
+  const [again] = (await claim(other.context)).due
+  expect([again!.id, again!.version]).toEqual([forgotten!.id, forgotten!.version])
+  const late = await app.ctx.deliveries.attempt(forgotten!)
+  const counting = await other.context.deliveries.attempt(again!)
+  await app.ctx.deliveries.record(late)
+  await other.context.deliveries.record(counting)
+
+  const { deliveries } = (await user.get(`/api/webhooks/${webhook.id}/deliveries`)).body
+  expect(deliveries).toMatchObject([{ status: 'delivered', attempt_count: 1 }])
+  const { attempts } = (await user.get(`/api/deliveries/${deliveries[0].id}`)).body.delivery
+  expect(attempts).toHaveLength(2)
+  expect(sink.received.map(({ headers }) => headers['webhook-id'])).toEqual([again!.event_id, again!.event_id])
+})
