@@ -308,6 +308,19 @@ describe('order and fences', () => {
     expect(texts().map((text) => text.replaceAll('x', ''))).toEqual(['first', 'second', 'third'])
   })
 
+  it('takes what other users wait for before more of a large backlog', async () => {
+    for (const text of ['first', 'second']) await happen(text + 'x'.repeat(100_000))
+    const neighbour = await app.createUser()
+    const theirs = await createWebhook(neighbour, { url: sink.url, event_types: ['*'] })
+    await happen('small', await seedNumber(app, neighbour))
+    const { due } = await claim(app.ctx, undefined, 50_000)
+    expect(due.map(({ target }) => target.webhook_id)).toEqual([webhook.id])
+    const next = await claim(app.ctx, () => due, 50_000)
+    expect(next.due.map(({ target }) => target.webhook_id)).toEqual([theirs.id, webhook.id])
+    for (const one of [...due, ...next.due]) await app.ctx.deliveries.record(await app.ctx.deliveries.attempt(one))
+    expect(await deliveries('?status=delivered')).toHaveLength(2)
+  })
+
   it('delivers again what is asked for while it is being tried, and only the second outcome counts', async () => {
     const worker = await startWorker()
     sink.replyWith('hang', 500)

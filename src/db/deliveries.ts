@@ -26,6 +26,8 @@ export interface Claim {
   due: DueDelivery[]
   /** Of how many webhooks. */
   webhooks: number
+  /** It holds as much as it may. */
+  full: boolean
   /** It came to one of its limits: there may be more. */
   more: boolean
 }
@@ -59,7 +61,7 @@ export async function claimDue(
   inHandOf: (webhookId: number) => InHand[],
 ): Promise<Claim> {
   const queues = await webhookQueues.lockDue(tx, scope, limits.webhooks)
-  if (queues.length === 0) return { due: [], webhooks: 0, more: false }
+  if (queues.length === 0) return { due: [], webhooks: 0, full: false, more: false }
   const turns = queues.map((queue): Turn => {
     const room = !queue.enabled ? 0 : queue.probe ? 1 : limits.per_webhook
     // What leaves the hand before the claim has ended was in it when the queue was locked.
@@ -69,10 +71,13 @@ export async function claimDue(
   const full = due.length === limits.total || bytes >= limits.bytes
   await tx.commitWith(webhookQueues.reschedule(tx, scope, looksOf(turns, full)))
   const webhooks = turns.filter(({ taken }) => taken > 0).length
-  return { due, webhooks, more: full || queues.length === limits.webhooks }
+  return { due, webhooks, full, more: full || queues.length === limits.webhooks }
 }
 
-/** What is due and not in hand, in its order; put in order before the payloads come, which a sort would carry along. */
+/**
+ * What is due and not in hand: the queues in turn, each in its order, so that the oldest backlog does not fill the claim.
+ * Put in order before the payloads come, which a sort would carry along.
+ */
 async function take(tx: Queryable, now: Date | null, turns: Turn[], limits: ClaimLimits) {
   const inHand = turns.flatMap(({ in_hand }) => in_hand)
   const { rows } = await tx.query<Omit<DueDelivery, 'target' | 'probe'> & { turn: number; bytes: number }>(
@@ -80,7 +85,7 @@ async function take(tx: Queryable, now: Date | null, turns: Turn[], limits: Clai
             bytes
        from (select p.id, p.version, p.attempts, p.attempts_from, p.phone_number_id, p.turn, p.due_at,
                     e.public_id as event_id, e.type as event_type, e.payload, pg_column_size(e.payload) as size,
-                    sum(pg_column_size(e.payload)) over (order by p.due_at, p.id rows unbounded preceding) as bytes
+                    sum(pg_column_size(e.payload)) over (order by p.turn, p.due_at, p.id rows unbounded preceding) as bytes
                from (select * from (
                        select p.*, q.turn
                          from unnest($1::bigint[], $2::integer[]) with ordinality as q (webhook_id, room, turn)
@@ -90,10 +95,10 @@ async function take(tx: Queryable, now: Date | null, turns: Turn[], limits: Clai
                              and (id, version) not in (select * from unnest($4::bigint[], $5::integer[]))
                            order by due_at, id limit q.room) p
                         limit $6) taken
-                      order by due_at, id) p
+                      order by turn, due_at, id) p
                join events e on e.id = p.event_id) found
       where bytes - size < $7
-      order by due_at, id`,
+      order by turn, due_at, id`,
     [
       turns.map(({ queue }) => queue.webhook_id),
       turns.map(({ room }) => room),

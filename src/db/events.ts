@@ -127,7 +127,7 @@ export async function listAfter(
        from feeds f
        left join lateral (
          select position, type, payload::text, bytes
-           from (select *, sum(size) over (order by position rows unbounded preceding) as bytes
+           from (select position, type, payload, size, sum(size) over (order by position rows unbounded preceding) as bytes
                    from (select position, type, payload, pg_column_size(payload) as size from events
                           where user_id = f.user_id and position > $2 and ($3::text[] is null or type = any($3))
                           order by position limit $4) page) sized

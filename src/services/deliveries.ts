@@ -51,7 +51,7 @@ export class DeliveryService {
     this.releasing = new GroupCommit((unused) => this.giveBack(unused))
   }
 
-  /** Takes up to `total` deliveries that are not in hand, a few per webhook; those in `busy` get no more now. */
+  /** Takes deliveries that are not in hand, within the limits and a few per webhook; those in `busy` get no more now. */
   claim(
     limits: deliveries.ClaimLimits,
     busy: { webhooks: number[]; users: number[] },

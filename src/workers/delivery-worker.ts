@@ -12,15 +12,13 @@ const MAX_IN_HAND = 2_000
 /** No more is claimed when their payloads have so many characters: with the last claim the bound of its memory. */
 const MAX_CHARACTERS = 16 * MEBI
 const PER_CLAIM = 256
-const BYTES_PER_CLAIM = 4 * MEBI
+const BYTES_PER_CLAIM = MEBI
 /** What a webhook gets at once; its backlog stays in the database. */
 const PER_WEBHOOK = 16
 /** It gets more when it has less than this in hand: a place at a time would be a claim for each delivery. */
 const ENOUGH = 8
-/** No user's webhooks take more than a part, however many they are. */
+/** A user who has so much gets no more, however many webhooks there are: about a tenth of all. */
 const PER_USER = { total: 200, characters: MAX_CHARACTERS / 10 }
-/** The end of one that is so long is a reason to look for more: it may have kept others of its user back. */
-const LARGE = 64 * 1024
 /** What has waited longer than this since its claim is given back, or its lease would lapse during the attempt. */
 const FRESH_MS = 25_000
 /** How long attempts may go on after a stop; the process has 10 s. */
@@ -85,12 +83,12 @@ export class DeliveryWorker {
       per_webhook: PER_WEBHOOK,
       bytes: BYTES_PER_CLAIM,
     }
-    const { due, webhooks, more } = await this.deliveries.claim(
+    const { due, webhooks, full, more } = await this.deliveries.claim(
       limits,
       busy,
       (id) => this.hands.of(id)?.deliveries ?? [],
     )
-    this.webhooksPerClaim = due.length === PER_CLAIM ? 2 * webhooks : PER_CLAIM
+    this.webhooksPerClaim = full ? 2 * webhooks : PER_CLAIM
     const claimed = performance.now()
     for (const delivery of due) this.launch({ delivery, claimed })
     if (more) this.worker.wake()
@@ -141,7 +139,7 @@ export class DeliveryWorker {
 
   /** Out of hand first: the claim that the release wakes must find it. */
   private release(hand: Hand, delivery: DueDelivery): Promise<void> {
-    this.hands.remove(hand, delivery)
+    this.letGo(hand, delivery)
     return this.deliveries.release(delivery)
   }
 
@@ -162,11 +160,19 @@ export class DeliveryWorker {
   }
 
   private finish(hand: Hand, delivery: DueDelivery) {
-    const wasFull = !this.hasRoom()
+    this.letGo(hand, delivery)
+    if (--this.unfinished === 0) for (const resolve of this.waiting.splice(0)) resolve()
+  }
+
+  /** Out of hand; what had no room beside it is looked for. Once is enough: a second time changes nothing. */
+  private letGo(hand: Hand, delivery: DueDelivery) {
+    const { user_id } = delivery.target
+    const [wasFull, wasBusy] = [!this.hasRoom(), this.hands.isUserFrom(PER_USER, user_id)]
     this.hands.remove(hand, delivery)
     const hungry = hand.backlogged && hand.deliveries.length < ENOUGH
     if (hungry) hand.backlogged = false
-    if (hungry || wasFull || delivery.probe || delivery.payload.length >= LARGE) this.worker.wake()
-    if (--this.unfinished === 0) for (const resolve of this.waiting.splice(0)) resolve()
+    const hasRoomAgain = wasFull && this.hasRoom()
+    const isFreeAgain = wasBusy && !this.hands.isUserFrom(PER_USER, user_id)
+    if (hungry || hasRoomAgain || isFreeAgain || delivery.probe) this.worker.wake()
   }
 }

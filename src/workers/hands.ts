@@ -29,6 +29,8 @@ interface Share {
   characters: number
 }
 
+const reaches = (share: Share, bound: Share) => share.total >= bound.total || share.characters >= bound.characters
+
 /** All that a worker has in hand, and how much of it belongs to whom. */
 export class Hands {
   readonly all: Share = { total: 0, characters: 0 }
@@ -67,15 +69,18 @@ export class Hands {
     return this.hands.get(webhookId)
   }
 
+  isUserFrom(bound: Share, userId: number): boolean {
+    const share = this.users.get(userId)
+    return share !== undefined && reaches(share, bound)
+  }
+
   /** Webhooks with at least so many deliveries. */
   webhooksFrom(count: number): number[] {
     return [...this.hands].filter(([, { deliveries }]) => deliveries.length >= count).map(([id]) => id)
   }
 
   /** Users with at least so many deliveries or characters. */
-  usersFrom({ total, characters }: Share): number[] {
-    return [...this.users]
-      .filter(([, share]) => share.total >= total || share.characters >= characters)
-      .map(([id]) => id)
+  usersFrom(bound: Share): number[] {
+    return [...this.users].filter(([, share]) => reaches(share, bound)).map(([id]) => id)
   }
 }
