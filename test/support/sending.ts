@@ -67,8 +67,15 @@ export async function usedToday(user: TestUser): Promise<number> {
 /** A user of their own, with a number of their own. */
 export async function newSender(app: TestApp) {
   const user = await app.createUser({ plan_type: 'enterprise' })
+  await app.db.query('update users set time_zone = $2 where id = $1', [user.id, zoneAtNoon()])
   const phone = await app.connectedNumber(user)
   return { user, phone, ...senderOf(app, user, phone) }
+}
+
+/** A time zone in which no day ends during a test: what is counted per day would begin anew. */
+function zoneAtNoon(): string {
+  const east = 12 - new Date().getUTCHours()
+  return east === 0 ? 'Etc/GMT' : `Etc/GMT${east > 0 ? -east : `+${-east}`}` // the signs of POSIX: west is positive
 }
 
 /** The looks of many hours, one after the other. */
