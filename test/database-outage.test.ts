@@ -1,39 +1,26 @@
-import { mkdtempSync, rmSync, chmodSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import path from 'node:path'
-import { type Postgres, startPostgres } from '../src/embedded/postgres.js'
 import { startProxy } from './support/database-proxy.js'
+import { OwnPostgres } from './support/own-postgres.js'
 import { expectRefusal } from './support/refusal.js'
 import { type ConnectedNumber, type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 
-let folder: string
-let postgres: Postgres
+let postgres: OwnPostgres
 let proxy: Awaited<ReturnType<typeof startProxy>>
 let app: TestApp
 let user: TestUser
 let phone: ConnectedNumber
 
-const start = async () => {
-  postgres = await startPostgres({ data_dir: path.join(folder, 'data'), settings: { fsync: 'off' } })
-  proxy.pointTo(postgres.port)
-}
-
 beforeAll(async () => {
-  folder = mkdtempSync(path.join(tmpdir(), 'whatsapp-saas-outage-'))
-  chmodSync(folder, 0o711)
   proxy = await startProxy()
-  await start()
-  const { host, user: name, password, database } = postgres
-  const address = { host, port: proxy.port, user: name, password, database, name: database }
-  app = await startTestApp({ database: { ...address, drop: () => Promise.resolve() } })
+  postgres = await OwnPostgres.start({ fsync: 'off' })
+  proxy.pointTo(postgres.database.port)
+  app = await startTestApp({ database: { ...postgres.database, port: proxy.port } })
   user = await app.createUser()
   phone = await app.connectedNumber(user)
 })
 afterAll(async () => {
   await app.stop()
   await proxy.close()
-  await postgres.close()
-  rmSync(folder, { recursive: true, force: true })
+  await postgres.remove()
 })
 
 const send = (text: string, wait = 15) =>
@@ -58,7 +45,7 @@ it('while PostgreSQL is away calls get 503 quickly, /readyz says why, and all co
     text: 'In the middle of it',
   })
 
-  await postgres.close()
+  await postgres.stop()
   const started = performance.now()
   const [sent, received, dashboard, stranger, login] = await Promise.all([
     send('During'),
@@ -81,7 +68,8 @@ it('while PostgreSQL is away calls get 503 quickly, /readyz says why, and all co
   expect((await app.api.get('/livez')).status).toBe(200)
   expect(performance.now() - started).toBeLessThan(6_000) // the pool's own patience, not the 30 s of a statement
 
-  await start()
+  await postgres.start()
+  proxy.pointTo(postgres.database.port)
   await eventually(async () => (await ready()).status === 200)
   expect((await ready()).body.checks.database).toBe('ok')
   expect((await send('After')).body.message.status).toBe('sent')

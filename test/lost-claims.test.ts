@@ -1,42 +1,22 @@
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import path from 'node:path'
-import { type Postgres, startPostgres } from '../src/embedded/postgres.js'
+import { OwnPostgres } from './support/own-postgres.js'
 import { type TestApp, eventually, startTestApp } from './support/test-app.js'
 import { WebhookSink } from './support/webhook-sink.js'
 import { createWebhook, incomingText, seedNumber, stopClock, tell } from './support/webhook-stage.js'
 
-let folder: string
-let postgres: Postgres
+let postgres: OwnPostgres
 let app: TestApp
 let sink: WebhookSink
 beforeAll(async () => {
-  folder = mkdtempSync(path.join(tmpdir(), 'whatsapp-saas-lost-'))
-  chmodSync(folder, 0o711)
   // What does not wait for the disk gets there only with the next commit that does.
-  const settings = { fsync: 'off', wal_writer_delay: '10000ms' }
-  postgres = await startPostgres({ data_dir: path.join(folder, 'data'), settings })
-  const { host, port, user, password, database } = postgres
-  const address = { host, port, user, password, database, name: database }
-  app = await startTestApp({
-    database: { ...address, drop: () => Promise.resolve() },
-    env: { ROLE: 'api' },
-    servers: 1,
-  })
+  postgres = await OwnPostgres.start({ fsync: 'off', wal_writer_delay: '10000ms' })
+  app = await startTestApp({ database: postgres.database, env: { ROLE: 'api' }, servers: 1 })
   sink = await WebhookSink.start()
 })
 afterAll(async () => {
   await app.stop()
   await sink.stop()
-  await postgres.close()
-  rmSync(folder, { recursive: true, force: true })
+  await postgres.remove()
 })
-
-/** Ends PostgreSQL without a chance to write anything; it is started again by who watches over it. */
-function crash() {
-  const file = path.join(folder, 'data', 'postgres', 'postmaster.pid')
-  process.kill(Number(readFileSync(file, 'utf8').split('\n')[0]), 'SIGQUIT')
-}
 
 it('a claim that PostgreSQL forgot by dying is made again: the event comes twice, and one outcome counts', async () => {
   const user = await app.createUser()
@@ -55,7 +35,7 @@ it('a claim that PostgreSQL forgot by dying is made again: the event comes twice
 
   const [forgotten] = (await claim(app.ctx)).due
   expect(await holder()).not.toBeNull()
-  crash()
+  postgres.crash('SIGQUIT')
   await eventually(async () => (await holder().catch(() => 'unreachable')) === null)
 
   const [again] = (await claim(other.context)).due

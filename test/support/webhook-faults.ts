@@ -1,16 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import request from 'supertest'
 import { Database } from '../../src/db/database.js'
-import { chooseDataFolder } from '../../src/embedded/data-folder.js'
-import { type Postgres, startPostgres } from '../../src/embedded/postgres.js'
+import type { TestDatabase } from './database.js'
+import { OwnPostgres } from './own-postgres.js'
 import { ENGINE_KEY, type TestUser } from './test-app.js'
 
 /** FAULTS=short for every change; the promise's own numbers otherwise. */
@@ -30,25 +28,20 @@ export interface Faulty {
 
 /** The compiled server as a process of its own, on a PostgreSQL of its own that really syncs: both may be killed. */
 export async function startFaulty(env: Record<string, string> = {}): Promise<Faulty> {
-  const { data_dir } = chooseDataFolder(path.join(tmpdir(), `whatsapp-saas-test-${randomBytes(6).toString('hex')}`))
-  const postgres = await startPostgres({ data_dir, database: 'faults' })
-  const app = new AppProcess(await freePort(), { ...settingsOf(postgres), ...env })
+  const postgres = await OwnPostgres.start()
+  const app = new AppProcess(await freePort(), { ...settingsOf(postgres.database), ...env })
   await app.start()
-  const db = Database.connect({ ...postgres, name: postgres.database, pool_max: 4 })
+  const db = Database.connect({ ...postgres.database, pool_max: 4 })
   const stop = async () => {
     await app.kill()
     await db.close()
-    await postgres.close()
-    rmSync(data_dir, { recursive: true, force: true })
+    await postgres.remove()
   }
-  const killDatabase = () => {
-    const pid = Number(readFileSync(path.join(data_dir, 'postgres', 'postmaster.pid'), 'utf8').split('\n')[0])
-    process.kill(pid, 'SIGKILL')
-  }
+  const killDatabase = () => postgres.crash('SIGKILL')
   return { app, db, url: app.url, createUser: () => createUser(app.url), killDatabase, stop }
 }
 
-function settingsOf(postgres: Postgres): Record<string, string> {
+function settingsOf(postgres: TestDatabase): Record<string, string> {
   return {
     DB_HOST: postgres.host,
     DB_PORT: String(postgres.port),
