@@ -42,10 +42,11 @@ export function signatureHeaders(attempt: {
 }
 
 function signature(secret: string, content: string): string {
-  const key = keyOf(secret)
   // An empty key would still give a signature, one that anybody can make.
-  if (key.length === 0) throw new TypeError('A webhook secret must be whsec_ and base64.')
-  return `v1,${createHmac('sha256', key).update(content, 'utf8').digest('base64')}`
+  if (keyOf(secret).length === 0) throw new TypeError('A webhook secret must be whsec_ and base64.')
+  // Given as bytes, it would be made a key object each time: on Node.js 24 several times the work of the signature.
+  const hmac = createHmac('sha256', secret.slice(PREFIX.length), { encoding: 'base64' })
+  return `v1,${hmac.update(content, 'utf8').digest('base64')}`
 }
 
 function keyOf(secret: string): Buffer {
