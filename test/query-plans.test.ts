@@ -112,8 +112,11 @@ async function twelveCalls() {
 
 it('an API key costs one look-up in an index, and none while it is cached', async () => {
   const { api_key } = await app.createUser()
-  const check = () => asked(async () => void (await app.ctx.authenticator.authenticate({ api_key })))
-  const first = [...(await check())]
+  const check = async () => {
+    const statements = await asked(async () => void (await app.ctx.authenticator.authenticate({ api_key })))
+    return [...statements].filter(([text]) => /\b(api_keys|users)\b/.test(text)) // a worker may look for work meanwhile
+  }
+  const first = await check()
   expect(first).toHaveLength(1)
   const [[text, values]] = first as [[string, unknown[]]]
   const { rows } = await app.db.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(`explain (format json) ${text}`, values)
@@ -122,7 +125,7 @@ it('an API key costs one look-up in an index, and none while it is cached', asyn
     ['api_keys', 'Index Scan'],
     ['users', 'Index Scan'],
   ])
-  expect((await check()).size).toBe(0)
+  expect(await check()).toEqual([])
 })
 
 /** Queue, receipts, incoming messages, deliveries, take-over: what goes on beside the calls. */
