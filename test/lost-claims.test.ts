@@ -7,8 +7,8 @@ let postgres: OwnPostgres
 let app: TestApp
 let sink: WebhookSink
 beforeAll(async () => {
-  // What does not wait for the disk gets there only with the next commit that does.
-  postgres = await OwnPostgres.start({ fsync: 'off', wal_writer_delay: '10000ms' })
+  // What a claim writes gets to the disk with the next commit that waits for it. Here none does, whatever else goes on.
+  postgres = await OwnPostgres.start({ synchronous_commit: 'off', wal_writer_delay: '10000ms' })
   app = await startTestApp({ database: postgres.database, env: { ROLE: 'api' }, servers: 1 })
   sink = await WebhookSink.start()
 })
@@ -32,6 +32,7 @@ it('a claim that PostgreSQL forgot by dying is made again: the event comes twice
   const holder = async () =>
     (await app.db.query<{ holder: string | null }>('select holder from webhook_queues')).rows[0]!.holder
   expect(await tell(app.url, phone.engine_name, incomingText(phone.engine_name, 'Still here'))).toBe(200)
+  await app.db.query('checkpoint')
 
   const [forgotten] = (await claim(app.ctx)).due
   expect(await holder()).not.toBeNull()
