@@ -39,8 +39,9 @@ export class DeliveryWorker {
     private readonly deliveries: DeliveryService,
     bus: Bus,
     private readonly log: Logger,
+    { look_every_ms = 1_000 } = {},
   ) {
-    this.worker = new Worker('delivery-worker', { every_ms: 1_000, log }, () => this.claimMore())
+    this.worker = new Worker('delivery-worker', { every_ms: look_every_ms, log }, () => this.claimMore())
     bus.on('deliveries.due', () => this.worker.wake())
     bus.on('webhook.changed', ({ id }) => {
       const hand = this.hands.of(id)

@@ -1,0 +1,66 @@
+import { DeliveryWorker } from '../src/workers/delivery-worker.js'
+import { type TestApp, eventually, startTestApp } from './support/test-app.js'
+import { WebhookSink } from './support/webhook-sink.js'
+
+let app: TestApp
+let sink: WebhookSink
+let worker: DeliveryWorker
+beforeAll(async () => {
+  app = await startTestApp({ env: { ROLE: 'api' }, servers: 1 })
+})
+beforeEach(async () => {
+  sink = await WebhookSink.start()
+  sink.replyAlways('hang')
+  // It never looks by itself, so that each further claim is one for which it was woken.
+  worker = new DeliveryWorker(app.ctx.deliveries, app.ctx.bus, app.ctx.log, { look_every_ms: 3_600_000 })
+})
+afterEach(async () => {
+  sink.letGo(200)
+  await worker.stop()
+  await sink.stop()
+})
+afterAll(() => app.stop())
+
+/** Too few per webhook to be a backlog, which would wake by itself. */
+const PER_WEBHOOK = 8
+
+async function owe(users: number, webhooksEach: number): Promise<number> {
+  const owners = await Promise.all(Array.from({ length: users }, () => app.createUser()))
+  const { rowCount } = await app.db.query(
+    `with hooks as (
+       insert into webhooks (user_id, url, secret, event_types)
+       select user_id, $2, 'whsec_' || encode(sha256('a key'), 'base64'), '{*}'
+         from unnest($1::bigint[]) user_id, generate_series(1, $3)
+       returning id, user_id),
+     queues as (
+       insert into webhook_queues (webhook_id, user_id, due_at) select id, user_id, now() from hooks),
+     told as (
+       insert into events (public_id, user_id, position, type, payload)
+       select 'evt_' || gen_random_uuid(), user_id, n, 'message.received', '{}'
+         from unnest($1::bigint[]) user_id, generate_series(1, $4) n
+       returning id, user_id)
+     insert into deliveries (event_id, webhook_id, due_at)
+     select t.id, h.id, now() from told t join hooks h on h.user_id = t.user_id`,
+    [owners.map(({ id }) => id), sink.url, webhooksEach, PER_WEBHOOK],
+  )
+  return rowCount!
+}
+
+async function allArriveWhen(owed: number, free: () => void): Promise<void> {
+  await eventually(() => {
+    free()
+    expect(sink.received).toHaveLength(owed)
+  }, 60_000)
+}
+
+it('a user whose share was in hand gets more as soon as some of it is answered', async () => {
+  const owed = await owe(1, 50)
+  worker.start()
+  await allArriveWhen(owed, () => sink.letGo(200))
+})
+
+it('when all hands were full, what waited goes as soon as there is room', async () => {
+  const owed = await owe(15, 20)
+  worker.start()
+  await allArriveWhen(owed, () => sink.letGo(200))
+})
