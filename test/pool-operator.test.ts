@@ -101,13 +101,13 @@ it('disables a server: sends to it wait until it is enabled again', async () => 
   const { message } = (
     await user.post('/api/messages/send-text?wait=1', { token: phone.token, number: '628000000003', text: 'Hi' })
   ).body
-  expect(message.status).toBe('queued')
+  const statusNow = async () => (await user.get(`/api/messages/${message.id}`)).body.message.status
+  await eventually(async () => (await statusNow()) === 'queued')
+  expect(phone.controls.ledger.count(phone.engine_name, '628000000003', 'Hi')).toBe(0)
   await app.crew.monitor.checkAll()
   await admin.patch(`/servers/${own}`, { state: 'active' })
   await app.crew.monitor.checkAll()
-  await eventually(async () =>
-    ['sent', 'delivered', 'read'].includes((await user.get(`/api/messages/${message.id}`)).body.message.status),
-  )
+  await eventually(async () => ['sent', 'delivered', 'read'].includes(await statusNow()))
 })
 
 it.each([

@@ -117,17 +117,30 @@ export async function findRoomiest(tx: Queryable, except: string): Promise<strin
   return rows[0]?.name
 }
 
-export interface Load {
+export interface Room {
   name: string
   capacity: number
   placed: number
-  parked: number
-  statuses: Record<string, number>
-  pending_removals: number
   takes_numbers: boolean
 }
 
-/** What each server carries. */
+/** How full each server is, by an index: asked all the time. */
+export async function rooms(db: Queryable, memoryMb: number): Promise<Room[]> {
+  const { rows } = await db.query<Room>(
+    `select s.name, ${capacity('$1::integer')} as capacity, ${takesNumbers} as takes_numbers, ${placed} as placed
+       from servers s where s.removed_at is null`,
+    [memoryMb],
+  )
+  return rows
+}
+
+export interface Load extends Room {
+  parked: number
+  statuses: Record<string, number>
+  pending_removals: number
+}
+
+/** What each server carries; reads every number. */
 export async function loads(db: Queryable, memoryMb: number): Promise<Load[]> {
   const { rows } = await db.query<Load>(
     `select s.name, ${capacity('$1::integer')} as capacity, ${takesNumbers} as takes_numbers,

@@ -76,12 +76,12 @@ export class Alerts {
   }
 
   private async poolTroubles(): Promise<Trouble[]> {
-    const [list, loads] = await Promise.all([servers.list(this.db), this.placement.loads()])
+    const [list, rooms] = await Promise.all([servers.list(this.db), this.placement.rooms()])
     const watched = list.filter(({ state }) => state !== 'disabled')
     const ill = watched
       .filter(({ healthy }) => healthy === false)
       .map(({ name, problem, problem_code }) => {
-        const numbers = loads.find((load) => load.name === name)?.placed ?? 0
+        const numbers = rooms.find((room) => room.name === name)?.placed ?? 0
         return {
           key: `server_${problem_code}:${name}`,
           message: `The Evolution server ${name} ${problem}. Phone numbers on it: ${numbers}.`,
@@ -92,7 +92,7 @@ export class Alerts {
       const message = `The Evolution servers ${name} and ${other} run the same sessions: give each its own DATABASE_CONNECTION_CLIENT_NAME.`
       return other ? [{ key: `duplicate_client_name:${name}`, message }] : []
     })
-    const hasRoom = loads.some((load) => load.takes_numbers && load.placed < load.capacity)
+    const hasRoom = rooms.some((room) => room.takes_numbers && room.placed < room.capacity)
     const full = {
       key: 'no_capacity',
       message: 'No Evolution server can take another phone number. Add a server, or raise a capacity.',

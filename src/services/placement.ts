@@ -24,6 +24,10 @@ export class Placement {
     return servers.recordHealth(this.db, name, { code: 'unreachable', message: 'cannot be reached' })
   }
 
+  rooms() {
+    return servers.rooms(this.db, this.options.server_memory_mb)
+  }
+
   loads() {
     return servers.loads(this.db, this.options.server_memory_mb)
   }
