@@ -64,3 +64,12 @@ it('when all hands were full, what waited goes as soon as there is room', async 
   worker.start()
   await allArriveWhen(owed, () => sink.letGo(200))
 })
+
+it("posts of one user that hang leave another user's way to the same host free", async () => {
+  await owe(1, 20)
+  worker.start()
+  await eventually(() => expect(sink.received).toHaveLength(20))
+  await owe(1, 1)
+  app.ctx.bus.tell('deliveries.due', {})
+  await eventually(() => expect(sink.received).toHaveLength(21))
+})

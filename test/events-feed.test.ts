@@ -1,3 +1,4 @@
+import { FeedWatch } from '../src/services/feed-watch.js'
 import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 import { type Seeded, incomingText, seedNumber, tell } from './support/webhook-stage.js'
 
@@ -52,6 +53,16 @@ async function readStream(path: string, headers: Record<string, string>, count: 
   leave.abort()
   return { events, last, headers: answer.headers }
 }
+
+it('who waits for an event learns of it although hints of other events never pause', async () => {
+  const watch = new FeedWatch(app.ctx.db, app.ctx.bus)
+  const hints = setInterval(() => app.ctx.bus.tell('deliveries.due', {}), 2)
+  const grown = watch.grown(user.id, 0, 3_600_000, new AbortController().signal)
+  await happen('at last')
+  await grown
+  clearInterval(hints)
+  watch.close()
+})
 
 describe('GET /api/events', () => {
   it('answers the events in order, page by page, each once', async () => {

@@ -118,6 +118,26 @@ describe('a webhook', () => {
     await remove(webhook.id)
   })
 
+  it('signs with all secrets of the last 24 hours, however often it is rotated, and once for a rotation that is repeated', async () => {
+    const webhook = await create()
+    const given = `whsec_${Buffer.alloc(24, 9).toString('base64')}`
+    const rotate = async (secret?: string) =>
+      (await user.post(`/api/webhooks/${webhook.id}/rotate-secret`, { secret })).body.webhook.secret as string
+    const secrets = [webhook.secret, await rotate(), await rotate(given)]
+    expect(await rotate(given)).toBe(given)
+    incoming('rotated twice')
+    await eventually(() => Promise.resolve(sink.received.length === 1))
+    const { text, headers } = sink.received[0]!
+    for (const secret of secrets) expect(() => new Webhook(secret).verify(text, headers as never)).not.toThrow()
+    expect(String(headers['webhook-signature']).split(' ')).toHaveLength(3)
+
+    for (let n = 0; n < 4; n++) await rotate()
+    incoming('rotated ever more')
+    await eventually(() => Promise.resolve(sink.received.length === 2))
+    expect(String(sink.received[1]!.headers['webhook-signature']).split(' ')).toHaveLength(6)
+    await remove(webhook.id)
+  })
+
   it('may bring its own secret', async () => {
     const secret = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
     const webhook = await create({ secret })

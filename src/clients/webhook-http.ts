@@ -24,9 +24,10 @@ export class WebhookHttp {
   private readonly agent: Agent
 
   constructor(private readonly guard: TargetGuard) {
-    // Each post has its own time, and needs no other.
+    // Each post has its own time, and needs no other. As many connections as posts, which are bounded: many users have
+    // their receivers at the same host, and one whose answers are slow must not take the connections of the others.
     const noTimeouts = { headersTimeout: 0, bodyTimeout: 0 }
-    this.agent = guard.dispatcher({ connectTimeout: 5_000, keepAliveTimeout: 4_000, connections: 16, ...noTimeouts })
+    this.agent = guard.dispatcher({ connectTimeout: 5_000, keepAliveTimeout: 4_000, ...noTimeouts })
   }
 
   /** Never rejects: what went wrong is part of the answer. */

@@ -1,6 +1,6 @@
 import type { Request, Response } from 'express'
 import { z } from 'zod'
-import type { Delivery } from '../db/delivery-lists.js'
+import type { Delivery, DeliveryCursor } from '../db/delivery-lists.js'
 import type { RedeliveryService } from '../services/redelivery.js'
 import { Id, parse } from './parse.js'
 import { textList } from './text-list.js'
@@ -26,6 +26,11 @@ const RangeBody = z.object({
   from: Moment.optional(),
   to: Moment.optional(),
   event_types: textList(z.string().max(100)).optional(),
+  cursor: z
+    .string()
+    .transform(readCursor)
+    .nullish()
+    .transform((cursor) => cursor ?? undefined),
 })
 
 export function deliveryController(service: RedeliveryService) {
@@ -50,8 +55,8 @@ export function deliveryController(service: RedeliveryService) {
 
     redeliverRange: async (req: Request, res: Response) => {
       const { id } = parse(Id, req.params)
-      const result = await service.redeliverRange(req.user, id, parse(RangeBody, req.body))
-      res.status(202).json({ success: true, ...result })
+      const { last, ...result } = await service.redeliverRange(req.user, id, parse(RangeBody, req.body))
+      res.status(202).json({ success: true, ...result, next_cursor: last ? cursorAt(last) : null })
     },
   }
 }
@@ -74,8 +79,11 @@ function present(delivery: Delivery) {
 
 function nextCursor(rows: Delivery[], limit: number): string | null {
   const last = rows.at(-1)
-  if (!last || rows.length < limit) return null
-  return Buffer.from(`delivery:${last.created_us}:${last.id}`).toString('base64url')
+  return !last || rows.length < limit ? null : cursorAt(last)
+}
+
+function cursorAt({ created_us, id }: DeliveryCursor): string {
+  return Buffer.from(`delivery:${created_us}:${id}`).toString('base64url')
 }
 
 function readCursor(cursor: string, ctx: z.RefinementCtx) {

@@ -26,15 +26,17 @@ export interface DeliveryFilter {
   to?: Date
 }
 
-/** Where a page begins: before the delivery of this moment and id. */
+/** Where a page begins or a call ended: the delivery of this moment and id. */
 export interface DeliveryCursor {
   created_us: number
   id: number
 }
 
+const createdUs = (row: string) => `(extract(epoch from ${row}.created_at) * 1000000)::bigint`
+
 const columns = `d.id, d.webhook_id, d.phone_number_id, e.public_id as event_id, e.type as event_type, d.status, d.attempts,
   d.due_at, d.status = 'pending' and not w.enabled as held, d.created_at, d.settled_at,
-  (extract(epoch from d.created_at) * 1000000)::bigint as created_us`
+  ${createdUs('d')} as created_us`
 
 /** Deliveries of a status, without a look at all the others; undefined: all. */
 function listed(status: DeliveryStatus | undefined): string {
@@ -94,6 +96,15 @@ export async function redeliver(tx: Queryable, ids: number[], now: Date | null):
   await tx.query(`update deliveries d set ${AGAIN} where d.id = any($1::bigint[])`, [ids, now])
 }
 
+/** What waits for its next attempt is due at once, where it was in the line, with all of the schedule before it. */
+export async function beginAgain(tx: Queryable, webhookId: number, now: Date): Promise<void> {
+  await tx.query(
+    `update deliveries d set attempts_from = d.attempts, due_at = least(d.created_at, $2)
+      where d.id in (select id from pending_deliveries where webhook_id = $1 and due_at > $2)`,
+    [webhookId, now],
+  )
+}
+
 export interface Range {
   from: Date
   to: Date
@@ -101,24 +112,41 @@ export interface Range {
   limit: number
 }
 
-/** Owes a webhook's deliveries of events of a time range again, oldest first; answers how many. What is due is left alone. */
+/**
+ * Owes a webhook's deliveries of events of a time range again, oldest first, from `after` on; answers how many, and the
+ * last one: what is owed again may end as it was, and would be found once more. What is due is left alone.
+ */
 export async function redeliverRange(
   tx: Queryable,
   webhookId: number,
   now: Date | null,
-  range: Range & { status: DeliveryStatus },
-): Promise<number> {
-  const { rowCount } = await tx.query(
-    `update deliveries d set ${AGAIN}
-      where d.id in (
-        select d.id from ${listed(range.status)} d join events e on e.id = d.event_id
-         where d.webhook_id = $1 and d.created_at >= $3 and d.created_at <= $4 and d.status = $5
-           and ($6::text[] is null or e.type = any($6))
-           and (d.status <> 'pending' or d.due_at > coalesce($2, now()))
-         order by d.created_at, d.id limit $7)`,
-    [webhookId, now, range.from, range.to, range.status, range.event_types ?? null, range.limit],
+  range: Range & { status: DeliveryStatus; after?: DeliveryCursor },
+): Promise<{ redelivered: number; last: DeliveryCursor | undefined }> {
+  const { rows } = await tx.query<DeliveryCursor & { redelivered: number }>(
+    `with picked as (
+       select d.id, d.created_at from ${listed(range.status)} d join events e on e.id = d.event_id
+        where d.webhook_id = $1 and d.created_at >= $3 and d.created_at <= $4 and d.status = $5
+          and ($6::text[] is null or e.type = any($6))
+          and (d.status <> 'pending' or d.due_at > coalesce($2, now()))
+          and (d.created_at, d.id) > (coalesce(timestamptz 'epoch' + $8::bigint * interval '1 microsecond', '-infinity'), $9::bigint)
+        order by d.created_at, d.id limit $7),
+     again as (
+       update deliveries d set ${AGAIN} where d.id in (select id from picked) returning 1)
+     select (select count(*) from again) as redelivered, id, ${createdUs('picked')} as created_us
+       from picked order by created_at desc, id desc limit 1`,
+    [
+      webhookId,
+      now,
+      range.from,
+      range.to,
+      range.status,
+      range.event_types ?? null,
+      range.limit,
+      range.after?.created_us ?? null,
+      range.after?.id ?? 0,
+    ],
   )
-  return rowCount ?? 0
+  return { redelivered: rows[0]?.redelivered ?? 0, last: rows[0] }
 }
 
 /** Owes a webhook the events of a time range that it wants and never was owed: it was disabled or did not exist yet. */

@@ -1,17 +1,5 @@
 import type { Queryable } from './database.js'
 
-/** What is owed to one webhook and how its receiver is doing. */
-export interface WebhookQueue {
-  webhook_id: number
-  failures: number
-  last_failed: number | null
-  failing_since: Date | null
-  opened: number
-  open_until: Date | null
-}
-
-const columns = 'webhook_id, failures, last_failed, failing_since, opened, open_until'
-
 /** Where a delivery goes and what signs it; the deliveries of one claim share it. */
 export interface Target {
   webhook_id: number
@@ -21,7 +9,17 @@ export interface Target {
   secret: string
   previous_secret: string | null
   previous_secret_until: Date | null
+  /** Those before the previous one. */
+  older_secrets: OlderSecret[]
 }
+
+export interface OlderSecret {
+  secret: string
+  /** ISO 8601, as JSON has no moments. */
+  until: string
+}
+
+export type Secrets = Pick<Target, 'secret' | 'previous_secret' | 'previous_secret_until' | 'older_secrets'>
 
 /** A queue that is due, with where its deliveries go. */
 export interface DueQueue extends Target {
@@ -46,7 +44,7 @@ export interface ClaimScope {
 export async function lockDue(tx: Queryable, scope: ClaimScope, limit: number): Promise<DueQueue[]> {
   const { rows } = await tx.query<DueQueue>(
     `select q.webhook_id, q.open_until is not null as probe, w.enabled and w.deleted_at is null as enabled, w.user_id,
-            w.url, w.headers, w.secret, w.previous_secret, w.previous_secret_until
+            w.url, w.headers, w.secret, w.previous_secret, w.previous_secret_until, w.older_secrets
        from webhook_queues q
        join webhooks w on w.id = q.webhook_id
        join (select webhook_id, turn
@@ -112,10 +110,12 @@ export async function reschedule(tx: Queryable, scope: ClaimScope, looks: Look[]
 
 /** What was claimed was not tried after all: it is due again, and so is the probe of a queue that was being probed. */
 export async function giveBack(tx: Queryable, webhookIds: number[], probed: number[], now: Date | null): Promise<void> {
-  await tx.query('update webhook_queues set open_until = coalesce($2, now()) where webhook_id = any($1::bigint[])', [
-    probed,
-    now,
-  ])
+  // One that is well meanwhile needs no probe any more.
+  await tx.query(
+    `update webhook_queues set open_until = coalesce($2, now())
+      where webhook_id = any($1::bigint[]) and open_until is not null`,
+    [probed, now],
+  )
   await wake(tx, webhookIds, now)
 }
 
@@ -147,38 +147,13 @@ export async function wake(tx: Queryable, webhookIds: number[], at: Date | null 
   ])
 }
 
-/** The queues whose receivers have just failed, or had failed before; locked in order. */
-export async function lockTroubled(tx: Queryable, tried: number[], failed: number[]): Promise<WebhookQueue[]> {
-  const { rows } = await tx.query<WebhookQueue>(
-    `select ${columns} from webhook_queues
-      where webhook_id = any($1::bigint[]) and (failing_since is not null or webhook_id = any($2::bigint[]))
-      order by webhook_id for no key update`,
-    [tried, failed],
-  )
-  return rows
-}
-
-/** Writes how receivers are doing; `look_at` pulls the next look forward, an open breaker decides it alone. */
-export async function saveHealth(tx: Queryable, queues: (WebhookQueue & { look_at: Date | null })[]): Promise<void> {
-  if (queues.length === 0) return
+/** Somebody asks for it: an open breaker tries the receiver now instead of at the end of its pause. */
+export async function tryNow(tx: Queryable, webhookId: number, now: Date): Promise<void> {
   await tx.query(
-    `update webhook_queues q
-        set failures = n.failures, last_failed = n.last_failed, failing_since = n.failing_since, opened = n.opened,
-            open_until = n.open_until, due_at = case when n.open_until is not null then n.open_until
-                                                     else least(coalesce(q.due_at, 'infinity'), n.look_at) end
-       from unnest($1::bigint[], $2::integer[], $3::bigint[], $4::timestamptz[], $5::integer[], $6::timestamptz[],
-                   $7::timestamptz[])
-            as n (webhook_id, failures, last_failed, failing_since, opened, open_until, look_at)
-      where q.webhook_id = n.webhook_id`,
-    [
-      queues.map((q) => q.webhook_id),
-      queues.map((q) => q.failures),
-      queues.map((q) => q.last_failed),
-      queues.map((q) => q.failing_since),
-      queues.map((q) => q.opened),
-      queues.map((q) => q.open_until),
-      queues.map((q) => q.look_at),
-    ],
+    `update webhook_queues set open_until = case when open_until is not null then least(open_until, $2) end,
+            due_at = least(coalesce(due_at, 'infinity'), $2)
+      where webhook_id = $1`,
+    [webhookId, now],
   )
 }
 

@@ -1,5 +1,7 @@
 import type { Queryable } from './database.js'
+import * as deliveryLists from './delivery-lists.js'
 import * as webhookQueues from './webhook-queues.js'
+import type { Secrets } from './webhook-queues.js'
 
 export type DisabledReason = 'user' | 'gone' | 'failing'
 
@@ -110,12 +112,13 @@ export async function update(tx: Queryable, webhook: Webhook, change: WebhookCha
   await copyToNumber(tx, webhook.phone_number_id)
 }
 
-/** What it is owed is due at once. */
+/** What it is owed is due at once, in its old order and with the whole schedule before it. */
 export async function enable(tx: Queryable, id: number, now: Date): Promise<void> {
   await tx.query(
     `update webhooks set enabled = true, disabled_reason = null, disabled_at = null, updated_at = now() where id = $1`,
     [id],
   )
+  await deliveryLists.beginAgain(tx, id, now)
   await webhookQueues.reset(tx, id, now)
 }
 
@@ -144,21 +147,21 @@ export async function deleteOfNumber(tx: Queryable, phoneNumberId: number): Prom
   )
 }
 
-/** Both secrets sign until the given moment. */
-export async function rotateSecret(tx: Queryable, id: number, secret: string, previousUntil: Date): Promise<void> {
+export async function saveSecrets(tx: Queryable, id: number, secrets: Secrets): Promise<void> {
+  const { secret, previous_secret, previous_secret_until, older_secrets } = secrets
   await tx.query(
-    `update webhooks set previous_secret = secret, previous_secret_until = $3, secret = $2, updated_at = now()
+    `update webhooks set secret = $2, previous_secret = $3, previous_secret_until = $4, older_secrets = $5,
+            updated_at = now()
       where id = $1`,
-    [id, secret, previousUntil],
+    [id, secret, previous_secret, previous_secret_until, JSON.stringify(older_secrets)],
   )
 }
 
-export async function findSecrets(db: Queryable, id: number) {
-  const { rows } = await db.query<{
-    secret: string
-    previous_secret: string | null
-    previous_secret_until: Date | null
-  }>('select secret, previous_secret, previous_secret_until from webhooks where id = $1', [id])
+export async function findSecrets(db: Queryable, id: number): Promise<Secrets> {
+  const { rows } = await db.query<Secrets>(
+    'select secret, previous_secret, previous_secret_until, older_secrets from webhooks where id = $1',
+    [id],
+  )
   return rows[0]!
 }
 

@@ -8,7 +8,7 @@ import type { DueDelivery } from '../db/deliveries.js'
 import { GroupCommit } from '../db/group-commit.js'
 import * as webhookLogs from '../db/webhook-logs.js'
 import * as webhookQueues from '../db/webhook-queues.js'
-import type { Target } from '../db/webhook-queues.js'
+import type { Secrets } from '../db/webhook-queues.js'
 import type { Logger } from '../logger.js'
 import { type Judgement, judge } from '../webhooks/judge.js'
 import { nextAttemptAt } from '../webhooks/retry-schedule.js'
@@ -164,14 +164,13 @@ export class DeliveryService {
   }
 }
 
-/** During a rotation the old secret signs as well. */
-export function secretsOf(
-  webhook: Pick<Target, 'secret' | 'previous_secret' | 'previous_secret_until'>,
-  now: Date,
-): string[] {
-  const { secret, previous_secret, previous_secret_until } = webhook
+/** During a rotation the old secret signs as well, and those before it that were rotated within the same time. */
+export function secretsOf(webhook: Secrets, now: Date): string[] {
+  const { secret, previous_secret, previous_secret_until, older_secrets } = webhook
   const overlaps = previous_secret !== null && previous_secret_until !== null && previous_secret_until > now
-  return overlaps ? [secret, previous_secret] : [secret]
+  if (!overlaps) return [secret]
+  const older = older_secrets.filter(({ until }) => new Date(until) > now)
+  return [secret, previous_secret, ...older.map((one) => one.secret)]
 }
 
 const errorOf = (verdict: Judgement) => (verdict.verdict === 'delivered' ? null : verdict.error)

@@ -17,14 +17,18 @@ interface Waiter {
 export class FeedWatch {
   private readonly waiters = new Set<Waiter>()
   private timer: NodeJS.Timeout | undefined
+  /** When the next look is due, in milliseconds of `performance.now()`. */
+  private lookAt = Infinity
   private looking = false
+  /** Something happened during a look, which may have missed it. */
+  private hinted = false
   private isClosed = false
 
   constructor(
     private readonly db: Database,
     bus: Bus,
   ) {
-    bus.on('deliveries.due', () => this.lookIn(GATHER_MS))
+    bus.on('deliveries.due', () => this.hint())
   }
 
   /** How many wait. */
@@ -51,7 +55,7 @@ export class FeedWatch {
       signal.addEventListener('abort', done)
       this.waiters.add(waiter)
       // It may have grown between the caller's look and now.
-      this.lookIn(GATHER_MS)
+      this.hint()
     })
   }
 
@@ -62,15 +66,26 @@ export class FeedWatch {
     for (const waiter of this.waiters) waiter.wake()
   }
 
+  private hint() {
+    if (this.looking) this.hinted = true
+    else this.lookIn(GATHER_MS)
+  }
+
   private lookIn(ms: number) {
-    if (this.isClosed || this.waiters.size === 0 || this.looking) return
+    if (this.isClosed || this.waiters.size === 0) return
+    const at = performance.now() + ms
+    // Hints that never pause must not put off the look they ask for.
+    if (at >= this.lookAt) return
+    this.lookAt = at
     clearTimeout(this.timer)
     this.timer = setTimeout(() => void this.look(), ms)
     this.timer.unref()
   }
 
   private async look(): Promise<void> {
+    this.lookAt = Infinity
     this.looking = true
+    this.hinted = false
     try {
       const ids = [...new Set([...this.waiters].map((waiter) => waiter.user_id))]
       const positions = new Map(
@@ -81,7 +96,7 @@ export class FeedWatch {
       // The database is away; the next look is in a second, and every wait ends by itself.
     } finally {
       this.looking = false
-      this.lookIn(LOOK_MS)
+      this.lookIn(this.hinted ? GATHER_MS : LOOK_MS)
     }
   }
 }

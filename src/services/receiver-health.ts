@@ -2,7 +2,7 @@ import type { Bus } from '../cache/bus.js'
 import type { Database, Queryable } from '../db/database.js'
 import type { DueDelivery } from '../db/deliveries.js'
 import * as events from '../db/events.js'
-import * as webhookQueues from '../db/webhook-queues.js'
+import * as receiverHealth from '../db/receiver-health.js'
 import * as webhooks from '../db/webhooks.js'
 import type { Logger } from '../logger.js'
 import { type Health, afterAttempt, hasFailedTooLong } from '../webhooks/breaker.js'
@@ -23,21 +23,23 @@ export interface Reckoned {
 interface Hopeless {
   id: number
   user_id: number
+  /** Where it was tried. */
+  url: string
   gone: boolean
 }
 
 /** The queues whose health these attempts may change. */
-export function lockTroubled(tx: Queryable, tried: Tried[]): Promise<webhookQueues.WebhookQueue[]> {
+export function lockTroubled(tx: Queryable, tried: Tried[]): Promise<receiverHealth.ReceiverHealth[]> {
   const failed = tried.filter(({ verdict }) => verdict.verdict !== 'delivered')
   const idsOf = (some: Tried[]) => [...new Set(some.map(({ delivery }) => delivery.target.webhook_id))]
-  return webhookQueues.lockTroubled(tx, idsOf(tried), idsOf(failed))
+  return receiverHealth.lockTroubled(tx, idsOf(tried), idsOf(failed))
 }
 
 /**
  * What the attempts mean for their receivers: failures in a row open the breaker, a success closes it. Answers which
  * webhooks must not be tried now, and which have no hope left.
  */
-export async function reckon(tx: Queryable, tried: Tried[], locked: webhookQueues.WebhookQueue[], now: Date) {
+export async function reckon(tx: Queryable, tried: Tried[], locked: receiverHealth.ReceiverHealth[], now: Date) {
   const concerned = new Set(tried.map(({ delivery }) => delivery.target.webhook_id))
   const troubled = locked.filter(({ webhook_id }) => concerned.has(webhook_id))
   const shut = new Set<number>()
@@ -45,13 +47,14 @@ export async function reckon(tx: Queryable, tried: Tried[], locked: webhookQueue
   const changed = troubled.map((queue) => {
     const own = tried.filter(({ delivery }) => delivery.target.webhook_id === queue.webhook_id)
     const health = own.reduce<Health>((before, one) => afterAttempt(before, asTried(one, now)), queue)
-    const { user_id } = own[0]!.delivery.target
-    const gone = own.some(({ verdict }) => verdict.verdict === 'gone')
-    if (gone || hasFailedTooLong(health, now)) hopeless.push({ id: queue.webhook_id, user_id, gone })
+    const gone = own.find(({ verdict }) => verdict.verdict === 'gone')
+    const { user_id, url } = (gone ?? own[0]!).delivery.target
+    if (gone || hasFailedTooLong(health, now))
+      hopeless.push({ id: queue.webhook_id, user_id, url, gone: Boolean(gone) })
     if (gone || health.open_until !== null) shut.add(queue.webhook_id)
     return { webhook_id: queue.webhook_id, ...health, look_at: nextLook(own, health, now) }
   })
-  await webhookQueues.saveHealth(tx, changed)
+  await receiverHealth.saveHealth(tx, changed)
   return { shut, hopeless }
 }
 
@@ -85,14 +88,16 @@ export async function disableHopeless(
   db: Database,
   bus: Bus,
   log: Logger,
-  { id, user_id, gone }: Hopeless,
+  { id, user_id, url: tried_url, gone }: Hopeless,
   now: Date,
 ): Promise<void> {
   const reason = gone ? 'gone' : 'failing'
   const disabled = await db.transaction(async (tx) => {
     await events.lockFeed(tx, user_id)
     const webhook = await webhooks.lockOwned(tx, user_id, id)
-    if (!webhook?.enabled || (!gone && !hasFailedTooLong(webhook, now))) return false
+    // What the old address says of itself does not count for the new one.
+    if (!webhook?.enabled || webhook.url !== tried_url) return false
+    if (!gone && !hasFailedTooLong(webhook, now)) return false
     await webhooks.disable(tx, id, reason, now)
     const { phone_number_id, url, failing_since } = webhook
     const data = { webhook: { id, phone_number_id, url }, reason, failing_since, advice: ADVICE[reason] }

@@ -21,6 +21,8 @@ export interface RangeInput {
   from?: Date
   to?: Date
   event_types?: string[]
+  /** Where the call before it ended. */
+  cursor?: DeliveryCursor
 }
 
 /** What was told to whom, and telling it again. */
@@ -57,31 +59,41 @@ export class RedeliveryService {
       const delivery = await deliveries.findOwned(tx, user.id, id)
       if (!delivery) throw notFound('delivery')
       await deliveries.redeliver(tx, [id], now)
-      await webhookQueues.wake(tx, [delivery.webhook_id], now)
+      await webhookQueues.tryNow(tx, delivery.webhook_id, now)
     })
     this.bus.tell('deliveries.due', {})
     return (await deliveries.findOwned(this.db, user.id, id))!
   }
 
-  /** Answers how many are due again, and whether the range holds more than one call does. */
+  /** Answers how many are due again, and where to go on when the range holds more than one call does. */
   async redeliverRange(user: User, webhookId: number, input: RangeInput) {
     checkKnown(input.event_types)
     const now = this.clock.now()
-    const { from = new Date(now.getTime() - DAY_MS), to = now, status, event_types } = input
-    checkRange({ from, to })
-    const range = { from, to, event_types, limit: MAX_REDELIVERED }
-    const redelivered = await this.db.transaction(async (tx) => {
-      if (!(await webhooks.lockOwned(tx, user.id, webhookId))) throw notFound('webhook')
-      const n =
+    const { to = now, status, event_types, cursor } = input
+    const done = await this.db.transaction(async (tx) => {
+      const webhook = await webhooks.lockOwned(tx, user.id, webhookId)
+      if (!webhook) throw notFound('webhook')
+      const from = input.from ?? beginningOf(status, webhook, now)
+      checkRange({ from, to })
+      const range = { from, to, event_types, limit: MAX_REDELIVERED }
+      const taken =
         status === 'missing'
-          ? await deliveries.deliverMissing(tx, webhookId, now, range)
-          : await deliveries.redeliverRange(tx, webhookId, now, { ...range, status })
-      await webhookQueues.wake(tx, [webhookId], now)
-      return n
+          ? { redelivered: await deliveries.deliverMissing(tx, webhookId, now, range), last: undefined }
+          : await deliveries.redeliverRange(tx, webhookId, now, { ...range, status, after: cursor })
+      await webhookQueues.tryNow(tx, webhookId, now)
+      return { ...taken, from }
     })
     this.bus.tell('deliveries.due', {})
-    return { redelivered, more: redelivered === MAX_REDELIVERED, status, from, to }
+    const { redelivered, last, from } = done
+    const more = redelivered === MAX_REDELIVERED
+    return { redelivered, more, last: more ? last : undefined, status, from, to }
   }
+}
+
+/** A day ago; what was not delivered may be as old as the webhook. */
+function beginningOf(status: RangeInput['status'], { created_at }: { created_at: Date }, now: Date): Date {
+  const dayAgo = new Date(now.getTime() - DAY_MS)
+  return status !== 'delivered' && created_at < dayAgo ? created_at : dayAgo
 }
 
 function checkRange({ from, to }: { from?: Date; to?: Date }) {

@@ -3,6 +3,7 @@ import type { Database, Queryable } from '../db/database.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
 import * as users from '../db/users.js'
 import type { User } from '../db/users.js'
+import type { Secrets } from '../db/webhook-queues.js'
 import * as webhooks from '../db/webhooks.js'
 import type { Webhook } from '../db/webhooks.js'
 import { AppError, invalidRequest, notFound } from '../errors.js'
@@ -15,6 +16,8 @@ import { DEFAULT_EVENT_TYPES, EVENT_TYPES } from './public-events.js'
 const MAX_WEBHOOKS = 100
 /** Both secrets sign for so long after a rotation. */
 const OVERLAP_MS = 24 * 60 * 60 * 1000
+/** More rotations within that time end the oldest secrets: each signature makes every post longer. */
+const MAX_OLDER_SECRETS = 4
 /** A longer backlog is told as "more than". */
 const COUNTED = 10_000
 
@@ -65,7 +68,7 @@ export class WebhookService {
     return { webhook, pending: await webhooks.countPending(this.db, id, COUNTED) }
   }
 
-  /** Enabling, and a new address, begin again as if nothing had failed. */
+  /** Enabling, also of one that is paused, and a new address begin again as if nothing had failed. */
   async update(user: User, id: number, input: WebhookInput): Promise<Webhook> {
     const url = input.url === undefined ? undefined : await this.checkUrl(input.url)
     const event_types = input.event_types && checkTypes(input.event_types)
@@ -74,8 +77,8 @@ export class WebhookService {
       const { description = before.description, enabled = before.enabled } = input
       const change = { url: url ?? before.url, description, event_types: event_types ?? before.event_types, headers }
       await webhooks.update(tx, before, change)
-      const moved = change.url !== before.url
-      if (enabled && (!before.enabled || moved)) await webhooks.enable(tx, id, this.clock.now())
+      const isNews = !before.enabled || change.url !== before.url || (input.enabled && before.failing_since !== null)
+      if (enabled && isNews) await webhooks.enable(tx, id, this.clock.now())
       if (!enabled && before.enabled) await webhooks.disable(tx, id, 'user', this.clock.now())
     })
     this.bus.tell('deliveries.due', {})
@@ -92,11 +95,14 @@ export class WebhookService {
     this.bus.tell('webhook.changed', { id })
   }
 
-  /** The new secret, shown once; for 24 hours the old one signs too. */
+  /** The new secret, shown once; for 24 hours the old one signs too, and so do those before it until their day is over. */
   async rotateSecret(user: User, id: number, given?: string): Promise<{ webhook: Webhook; secret: string }> {
     const secret = checkSecret(given) ?? newSecret()
-    const until = new Date(this.clock.now().getTime() + OVERLAP_MS)
-    const webhook = await this.change(user, id, (tx) => webhooks.rotateSecret(tx, id, secret, until))
+    const webhook = await this.change(user, id, async (tx) => {
+      const before = await webhooks.findSecrets(tx, id)
+      // The same call again, since its answer was lost: nothing changes.
+      if (before.secret !== secret) await webhooks.saveSecrets(tx, id, rotated(before, secret, this.clock.now()))
+    })
     return { webhook, secret }
   }
 
@@ -120,6 +126,19 @@ export class WebhookService {
       throw invalidRequest(err.message, [{ path: 'url', message: err.message }])
     }
   }
+}
+
+function rotated(before: Secrets, secret: string, now: Date): Secrets {
+  const { previous_secret, previous_secret_until } = before
+  const previous =
+    previous_secret && previous_secret_until
+      ? [{ secret: previous_secret, until: previous_secret_until.toISOString() }]
+      : []
+  const older_secrets = [...previous, ...before.older_secrets]
+    .filter((one) => one.secret !== secret && new Date(one.until) > now)
+    .slice(0, MAX_OLDER_SECRETS)
+  const until = new Date(now.getTime() + OVERLAP_MS)
+  return { secret, previous_secret: before.secret, previous_secret_until: until, older_secrets }
 }
 
 function checkTypes(types: string[]): string[] {

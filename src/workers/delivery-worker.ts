@@ -77,7 +77,7 @@ export class DeliveryWorker {
 
   private async claimMore(): Promise<number> {
     if (this.stopping || !this.hasRoom()) return 0
-    const busy = { webhooks: this.hands.webhooksFrom(ENOUGH), users: this.hands.usersFrom(PER_USER) }
+    const busy = { webhooks: this.hands.busyWebhooks(ENOUGH), users: this.hands.usersFrom(PER_USER) }
     const limits = {
       total: PER_CLAIM,
       webhooks: this.webhooksPerClaim,
@@ -174,6 +174,7 @@ export class DeliveryWorker {
     if (hungry) hand.backlogged = false
     const hasRoomAgain = wasFull && this.hasRoom()
     const isFreeAgain = wasBusy && !this.hands.isUserFrom(PER_USER, user_id)
-    if (hungry || hasRoomAgain || isFreeAgain || delivery.probe) this.worker.wake()
+    const isOpenAgain = hand.shut && hand.deliveries.length === 0
+    if (hungry || hasRoomAgain || isFreeAgain || isOpenAgain || delivery.probe) this.worker.wake()
   }
 }

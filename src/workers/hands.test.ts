@@ -15,11 +15,13 @@ it('counts for each user and for all how many deliveries are in hand, and how la
   expect(hands.all).toEqual({ total: 4, characters: 930 })
   expect(hands.usersFrom({ total: 3, characters: 900 })).toEqual([1, 2])
   expect(hands.usersFrom({ total: 4, characters: 31 })).toEqual([1])
-  expect(hands.webhooksFrom(2)).toEqual([22])
+  expect(hands.busyWebhooks(2)).toEqual([22])
+  large.shut = true
+  expect(hands.busyWebhooks(2)).toEqual([11, 22])
 
   hands.remove(large, few)
   hands.remove(large, few)
   for (const [hand, one] of small) hands.remove(hand, one)
   expect(hands.all).toEqual({ total: 0, characters: 0 })
-  expect([hands.usersFrom({ total: 0, characters: 0 }), hands.webhooksFrom(0)]).toEqual([[], []])
+  expect([hands.usersFrom({ total: 0, characters: 0 }), hands.busyWebhooks(0)]).toEqual([[], []])
 })

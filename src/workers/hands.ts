@@ -74,9 +74,9 @@ export class Hands {
     return share !== undefined && reaches(share, bound)
   }
 
-  /** Webhooks with at least so many deliveries. */
-  webhooksFrom(count: number): number[] {
-    return [...this.hands].filter(([, { deliveries }]) => deliveries.length >= count).map(([id]) => id)
+  /** Webhooks that can take no more now: with at least so many deliveries, or shut until they have none. */
+  busyWebhooks(count: number): number[] {
+    return [...this.hands].filter(([, { deliveries, shut }]) => shut || deliveries.length >= count).map(([id]) => id)
   }
 
   /** Users with at least so many deliveries or characters. */

@@ -1,0 +1,168 @@
+import type { InHand } from '../src/db/deliveries.js'
+import { type TestApp, type TestUser, startTestApp } from './support/test-app.js'
+import { WebhookSink } from './support/webhook-sink.js'
+import { type Seeded, createWebhook, incomingText, seedNumber, stopClock, tell } from './support/webhook-stage.js'
+
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
+
+let app: TestApp
+let sink: WebhookSink
+let user: TestUser
+let phone: Seeded
+let webhook: { id: number; secret: string }
+let clock: ReturnType<typeof stopClock>
+
+// Nobody works here without being asked: each attempt is driven.
+beforeAll(async () => {
+  app = await startTestApp({ env: { ROLE: 'api' }, servers: 1 })
+})
+afterAll(() => app.stop())
+beforeEach(async () => {
+  sink = await WebhookSink.start()
+  user = await app.createUser()
+  phone = await seedNumber(app, user)
+  webhook = await createWebhook(user, { url: sink.url, event_types: ['message.received'] })
+  clock = stopClock(app)
+})
+afterEach(() => sink.stop())
+
+const happen = async (text: string, number = phone) => {
+  expect(await tell(app.url, number.engine_name, incomingText(number.engine_name, text))).toBe(200)
+}
+const work = () => app.crew.delivery.runAll()
+const texts = () => sink.received.map(({ body }) => (body.data.message as { content: { text: string } }).content.text)
+const redeliver = (body: object) => user.post(`/api/webhooks/${webhook.id}/redeliver`, body)
+const shown = async () => (await user.get(`/api/webhooks/${webhook.id}`)).body.webhook
+const deliveries = async () => (await user.get(`/api/webhooks/${webhook.id}/deliveries`)).body.deliveries
+const claim = async (inHand: InHand[] = []) => {
+  const limits = { total: 10, webhooks: 10, per_webhook: 10, bytes: 1_000_000 }
+  const { due } = await app.ctx.deliveries.claim(limits, { webhooks: [], users: [] }, () => inHand)
+  return due.filter(({ target }) => target.webhook_id === webhook.id)
+}
+
+describe('when the receiver is repaired', () => {
+  it('what failed days ago is delivered again without a word about when', async () => {
+    await happen('days ago')
+    await app.db.query(`update webhooks set created_at = now() - interval '9 days' where id = $1`, [webhook.id])
+    await app.db.query(
+      `update deliveries set status = 'failed', attempts = 12, created_at = now() - interval '4 days' where webhook_id = $1`,
+      [webhook.id],
+    )
+    expect((await redeliver({ status: 'delivered' })).body.redelivered).toBe(0)
+    expect((await redeliver({ status: 'failed' })).body).toMatchObject({
+      redelivered: 1,
+      more: false,
+      next_cursor: null,
+    })
+    await work()
+    expect(texts()).toEqual(['days ago'])
+  })
+
+  it('a new URL gets what waits for a late retry at once, in its old order', async () => {
+    sink.replyAlways(404)
+    await happen('first')
+    for (let n = 0; n < 4; n++) {
+      await work()
+      clock.to(Date.parse((await deliveries())[0].next_attempt_at))
+    }
+    await work()
+    sink.received.length = 0
+    sink.replyAlways(200)
+    await happen('second')
+    const moved = await user.patch(`/api/webhooks/${webhook.id}`, { url: `${sink.url}/moved` })
+    expect(moved.body.webhook.health).toBe('healthy')
+    await work()
+    expect(texts()).toEqual(['first', 'second'])
+    expect(sink.received.map(({ path }) => path)).toEqual(['/hook/moved', '/hook/moved'])
+  })
+
+  async function pause(): Promise<void> {
+    sink.replyAlways(500)
+    for (let n = 0; n < 10; n++) await happen(`${n}`)
+    await work()
+    expect((await shown()).health).toBe('paused')
+    sink.replyAlways(200)
+    sink.received.length = 0
+  }
+
+  it.each([
+    ['a redelivery', async () => user.post(`/api/deliveries/${(await deliveries())[0].id}/redeliver`)],
+    ['a redelivery of a range', () => redeliver({ status: 'pending' })],
+    ['enabling it', () => user.patch(`/api/webhooks/${webhook.id}`, { enabled: true })],
+  ])('%s ends the pause of an open breaker', async (_what, ask) => {
+    await pause()
+    await work()
+    expect(texts()).toEqual([])
+    expect((await ask()).body.success).toBe(true)
+    await work()
+    expect(texts()).not.toEqual([])
+    expect((await shown()).health).toBe('healthy')
+  })
+})
+
+it('a range longer than a call is gone through with the cursor, although what was delivered is delivered again', async () => {
+  await app.db.query(
+    `with told as (
+       insert into events (public_id, user_id, phone_number_id, position, type, payload)
+       select 'evt_' || gen_random_uuid(), $1, $2, n, 'message.received', '{}' from generate_series(1, 10005) n
+       returning id, phone_number_id)
+     insert into deliveries (event_id, webhook_id, phone_number_id, status, settled_at)
+     select id, $3, phone_number_id, 'delivered', now() from told`,
+    [user.id, phone.id, webhook.id],
+  )
+  const first = await redeliver({ status: 'delivered' })
+  expect(first.body).toMatchObject({ redelivered: 10_000, more: true })
+  await app.db.query(`update deliveries set status = 'delivered', settled_at = now() where webhook_id = $1`, [
+    webhook.id,
+  ])
+  const second = await redeliver({ status: 'delivered', cursor: first.body.next_cursor })
+  expect(second.body).toMatchObject({ redelivered: 5, more: false, next_cursor: null })
+  await app.db.query('delete from deliveries where webhook_id = $1', [webhook.id])
+  const wrong = await redeliver({ cursor: 'elsewhere' })
+  expect([wrong.status, wrong.body.error.code]).toEqual([400, 'invalid_request'])
+})
+
+describe('late answers', () => {
+  let other: Seeded
+  beforeEach(async () => {
+    other = await seedNumber(app, user)
+  })
+
+  it('a probe that is given back when the receiver is well again leaves nothing paused', async () => {
+    sink.replyWith({ status: 429, headers: { 'retry-after': '2' } })
+    await happen('refused')
+    await happen('slow', other)
+    const [refused, slow] = await claim()
+    await app.ctx.deliveries.record(await app.ctx.deliveries.attempt(refused!))
+    clock.by(3_000)
+    await happen('after the pause', other)
+    const [probe] = await claim([slow!])
+    expect(probe!.probe).toBe(true)
+    await app.ctx.deliveries.record(await app.ctx.deliveries.attempt(slow!))
+    await app.ctx.deliveries.release(probe!)
+    const { rows } = await app.db.query('select failing_since, open_until from webhook_queues where webhook_id = $1', [
+      webhook.id,
+    ])
+    expect(rows).toEqual([{ failing_since: null, open_until: null }])
+    clock.by(DAY)
+    await work()
+    expect(texts().sort()).toEqual(['after the pause', 'refused', 'refused', 'slow'])
+  })
+
+  it('the 410 of an old URL does not disable the webhook at its new one', async () => {
+    sink.replyWith(410, 410)
+    await happen('a')
+    await happen('b', other)
+    const [a, b] = await claim()
+    await app.ctx.deliveries.record(await app.ctx.deliveries.attempt(a!))
+    expect((await shown()).disabled_reason).toBe('gone')
+    await user.patch(`/api/webhooks/${webhook.id}`, { url: `${sink.url}/new`, enabled: true })
+    await app.ctx.deliveries.record(await app.ctx.deliveries.attempt(b!))
+    expect(await shown()).toMatchObject({ enabled: true, disabled_reason: null })
+    await happen('c')
+    await work()
+    expect(sink.received.map(({ path }) => path)).toEqual(['/hook', '/hook', '/hook/new'])
+  })
+})
