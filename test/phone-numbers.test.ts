@@ -131,6 +131,21 @@ it('are deleted for their owner at once even where the engine keeps the instance
   expect((await app.db.query('select 1 from instance_removals')).rowCount).toBe(0)
 })
 
+it('are deleted from an engine that has just started only when it has loaded what it knows', async () => {
+  const user = await app.createUser()
+  const phone = await app.connectedNumber(user)
+  phone.controls.setTroubles({ loading: true })
+  expect((await user.delete(`/api/phone-numbers/${phone.id}`)).status).toBe(200)
+  await app.db.query('update instance_removals set due_at = now()')
+  await app.crew.remover.runDue()
+  expect((await app.db.query('select 1 from instance_removals')).rowCount).toBe(1)
+  phone.controls.clearTroubles()
+  await app.db.query('update instance_removals set due_at = now()')
+  await app.crew.remover.runDue()
+  expect(instances()).not.toContain(phone.engine_name)
+  expect((await app.db.query('select 1 from instance_removals')).rowCount).toBe(0)
+})
+
 it('are deleted once when two ask at the same time', async () => {
   const user = await app.createUser()
   const { body } = await user.post('/api/phone-numbers/create', { display_name: 'Twice' })

@@ -110,6 +110,7 @@ it('tells who wrote in a group', async () => {
   const group = '120363000000000001@g.us'
   const [event] = await tells(phone.controls.incoming(phone.engine_name, { chat: ANA, group, text: 'Hi all' }))
   expect(event!.data.message).toMatchObject({ from: ANA, chat: group, group: true, sender_name: 'Ana' })
+  expect((event!.data.message as { lid: string }).lid).toBe(`1${ANA}@lid`)
 })
 
 it('tells what is typed on the phone, and charges nothing for it', async () => {
@@ -134,6 +135,53 @@ it('tells an edit and a deletion for everyone, each once', async () => {
   expect(events.map(({ type }) => type)).toEqual(['message.received', 'message.edited', 'message.deleted'])
   expect(events[1]!.data.message).toMatchObject({ chat: ANA, content: { text: 'First' } })
   expect(told(id)).toHaveLength(3)
+})
+
+it('tells the chat of an edit as that of the message: the key of the one who edits names us', async () => {
+  const id = phone.controls.incoming(phone.engine_name, { chat: ANA, text: 'Frist' })
+  await tells(id)
+  const { phone_number } = (await user.get(`/api/phone-numbers/${phone.id}/status`)).body.phone_number
+  const key = { remoteJid: `${phone_number}@s.whatsapp.net`, fromMe: true, id }
+  const data = { key, type: 'MESSAGE_EDIT', editedMessage: { conversation: 'First' } }
+  await app.engineSays(phone.engine_name, { event: 'messages.edited', data })
+  const [, edited] = await tells(id, 2)
+  expect(edited!.data.message).toEqual({ whatsapp_id: id, chat: ANA, content: { text: 'First' } })
+})
+
+it('tells an edit that WhatsApp encrypts, without its words, and no message', async () => {
+  const id = phone.controls.incoming(phone.engine_name, { chat: ANA, text: 'Frist' })
+  await tells(id)
+  const envelope = (secretEncType: number, key_id: string) => ({
+    key: { remoteJid: `${ANA}@s.whatsapp.net`, fromMe: false, id: key_id, participant: '' },
+    messageType: 'secretEncryptedMessage',
+    message: {
+      secretEncryptedMessage: {
+        targetMessageKey: { remoteJid: '628000@s.whatsapp.net', fromMe: true, id },
+        secretEncType,
+      },
+    },
+    messageTimestamp: 1_700_000_000,
+  })
+  await app.engineSays(phone.engine_name, { event: 'messages.upsert', data: envelope(2, '3AEDIT') })
+  const [, edited] = await tells(id, 2)
+  expect(edited).toMatchObject({
+    type: 'message.edited',
+    data: { message: { whatsapp_id: id, chat: ANA, content: { text: null } } },
+  })
+  expect(told('3AEDIT')).toEqual([])
+  await app.engineSays(phone.engine_name, { event: 'messages.upsert', data: envelope(1, '3AOTHER') })
+  expect(await tells('3AOTHER')).toMatchObject([{ data: { message: { type: 'unknown' } } }])
+})
+
+it('does not take for an edit, and does not keep, what clients of WhatsApp tell each other', async () => {
+  const kept = async () => (await app.db.query('select 1 from unprocessed_events')).rowCount
+  const before = await kept()
+  for (const type of ['APP_STATE_SYNC_KEY_SHARE', 'HISTORY_SYNC_NOTIFICATION', 'EPHEMERAL_SETTING', 6])
+    await app.engineSays(phone.engine_name, {
+      event: 'messages.edited',
+      data: { type, keys: [{ keyData: 'private' }] },
+    })
+  expect(await kept()).toBe(before)
 })
 
 it('tells how a message fares, in order, and never backwards', async () => {

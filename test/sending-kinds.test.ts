@@ -75,6 +75,25 @@ describe('what reaches the engine', () => {
     await eventually(async () => (await incoming()).whatsapp_id === keyId)
     const theirs = await send('send-reaction', { message_id: (await incoming()).id, reaction: '❤️' })
     expect(theirs.asked).toMatchObject({ key: { id: keyId, fromMe: false }, reaction: '❤️' })
+
+    const inGroup = '3AGROUP'
+    const data = {
+      key: {
+        remoteJid: GROUP,
+        fromMe: false,
+        id: inGroup,
+        participant: '99887766@lid',
+        participantAlt: `${QUIET}@s.whatsapp.net`,
+      },
+      messageType: 'conversation',
+      message: { conversation: 'theirs, in a group' },
+      messageTimestamp: Math.floor(Date.now() / 1000),
+    }
+    await app.engineSays(phone.engine_name, { event: 'messages.upsert', data })
+    await eventually(async () => (await incoming()).whatsapp_id === inGroup)
+    const there = await send('send-reaction', { message_id: (await incoming()).id, reaction: '❤️' })
+    const author = { participant: '99887766@lid' } // without it WhatsApp does not find the message
+    expect(there.asked).toEqual({ key: { id: inGroup, remoteJid: GROUP, fromMe: false, ...author }, reaction: '❤️' })
   })
 
   it('of a reply to any kind of message', async () => {

@@ -59,6 +59,16 @@ it('a chat that is addressed by its privacy id is found, unless another one coul
   }
 })
 
+it('a send to a privacy id is found although the engine reports it under the phone number', async () => {
+  const { phone, queue, show, becomes } = await newSender(app)
+  const number = person()
+  phone.controls.teachRecipient(number, { answer: 'reset', receipts: 'none' })
+  const id = await queue(`1${number}@lid`, 'to a privacy id')
+  await becomes(id, 'sent')
+  const [sent] = phone.controls.ledger.messagesOf({ recipient: number })
+  expect((await show(id)).whatsapp_id).toBe(sent!.key_id)
+})
+
 it('an answer that is lost while the next message is in flight is found without waiting for that', async () => {
   const { phone, queue, show, becomes } = await newSender(app)
   const number = person()

@@ -102,6 +102,23 @@ export async function findKnownIds(
   return new Set(rows.map((row) => `${row.phone_number_id} ${row.whatsapp_id}`))
 }
 
+/** The chats of messages we know, by `<number> <WhatsApp id>`. */
+export async function findChats(
+  tx: Queryable,
+  messages: { phone_number_id: number; whatsapp_id: string }[],
+): Promise<Map<string, string>> {
+  if (messages.length === 0) return new Map()
+  const { rows } = await tx.query<{ key: string; recipient: string }>(
+    `select m.phone_number_id || ' ' || m.whatsapp_id as key, m.recipient
+       from unnest($1::bigint[], $2::text[]) as r (phone_number_id, whatsapp_id)
+      cross join lateral (
+        select phone_number_id, whatsapp_id, recipient from messages
+         where phone_number_id = r.phone_number_id and whatsapp_id = r.whatsapp_id offset 0) m -- each by its key`,
+    [messages.map((m) => m.phone_number_id), messages.map((m) => m.whatsapp_id)],
+  )
+  return new Map(rows.map((row) => [row.key, row.recipient]))
+}
+
 /** An unconfirmed message that is due to be looked for in the engine. */
 export interface Unconfirmed {
   id: number
@@ -157,9 +174,11 @@ export async function findExplained(tx: Queryable, phoneNumberIds: number[]) {
          from messages m
          join early_receipts e on e.phone_number_id = m.phone_number_id and e.fingerprint = m.fingerprint
                               and e.generation = m.generation and e.sent_at >= m.starts_at - interval '2 seconds'
-                              and (e.recipient = m.recipient or e.recipient like '%@lid'
-                                   or (right(e.recipient, 8) = right(m.recipient, 8)
-                                       and left(e.recipient, 2) = left(m.recipient, 2)))
+                              and (e.recipient = m.recipient
+                                   or e.recipient not like '%@g.us' and m.recipient not like '%@g.us'
+                                      and (e.recipient like '%@lid' or m.recipient like '%@lid'
+                                           or (right(e.recipient, 8) = right(m.recipient, 8)
+                                               and left(e.recipient, 2) = left(m.recipient, 2))))
         where m.phone_number_id = any($1::bigint[]) and m.status = 'unconfirmed'
           and not exists (select 1 from messages k
                            where k.phone_number_id = e.phone_number_id and k.whatsapp_id = e.whatsapp_id)

@@ -19,9 +19,12 @@ export interface EngineMessage {
   from_me: boolean
   /** Digits when WhatsApp tells the phone number, else the lid; a group's address in groups. */
   chat: string
+  /** Of who wrote it, in a group too. */
   lid: string | null
-  /** Who wrote it in a group. */
+  /** Who wrote it in a group … */
   participant: string | null
+  /** … and how WhatsApp itself names them there. */
+  participant_jid: string | null
   sender_name: string | null
   type: string
   content: Record<string, unknown>
@@ -61,6 +64,8 @@ function message(data: Json): Fact {
   const jid = text(key.remoteJid)
   if (!id || !jid) throw new Error('messages.upsert without key.id or key.remoteJid')
   if (jid.endsWith('@broadcast') || jid.endsWith('@newsletter')) return { kind: 'ignored' }
+  const edit = encryptedEdit(data.message)
+  if (edit) return { kind: 'edited', whatsapp_id: edit, chat: addressesOf(key, jid).chat, text: null }
   const from_me = key.fromMe === true
   return {
     kind: 'message',
@@ -68,13 +73,22 @@ function message(data: Json): Fact {
       whatsapp_id: id,
       from_me,
       ...addressesOf(key, jid),
-      participant: participant(key),
+      ...authorOf(key),
       sender_name: from_me ? null : text(data.pushName),
       ...contentOf(text(data.messageType) ?? '', object(data.message), data.contextInfo),
       status: from_me ? 'sent' : 'received',
       sent_at: momentOf(data.messageTimestamp),
     },
   }
+}
+
+/** WhatsApp sends edits encrypted nowadays, and Evolution 2.3.7 does not read them: which message it was is all it tells. */
+function encryptedEdit(message: unknown): string | null {
+  const { secretEncryptedMessage } = object(message)
+  if (secretEncryptedMessage === undefined) return null
+  const { secretEncType, targetMessageKey } = object(secretEncryptedMessage)
+  const isEdit = secretEncType === 2 || secretEncType === 'MESSAGE_EDIT'
+  return isEdit ? text(object(targetMessageKey).id) : null
 }
 
 /** A send through the API: how one is found again whose answer was lost. */
@@ -108,10 +122,13 @@ export function addressesOf(key: { remoteJidAlt?: unknown }, jid: string): { cha
   return { chat: address(chat), lid: lid ? address(lid) : null }
 }
 
-function participant(key: Json): string | null {
-  const both = [text(key.participant) ?? '', text(key.participantAlt) ?? ''].filter((one) => one !== '')
-  const jid = both.find((one) => one.endsWith('@s.whatsapp.net')) ?? both[0]
-  return jid ? address(jid) : null
+/** Who wrote in a group: as with chats, one address and perhaps the other. */
+function authorOf(key: Json) {
+  const jid = text(key.participant)
+  const alt = text(key.participantAlt)
+  if (!jid) return { participant: alt && address(alt), participant_jid: null }
+  const { chat: participant, lid } = addressesOf({ remoteJidAlt: alt }, jid)
+  return { participant, participant_jid: jid, ...(lid ? { lid } : {}) }
 }
 
 /** `628…@s.whatsapp.net` becomes `628…`; groups and lids stay as they are, without a device suffix. */
@@ -140,6 +157,9 @@ function receipt(data: Json): Fact {
 }
 
 function edited(data: Json): Fact {
+  // Whatever else WhatsApp's clients tell each other comes here too: keys they share, history, timers of chats.
+  if (data.type !== undefined && data.type !== 'MESSAGE_EDIT' && data.type !== 14 && data.type !== 'REVOKE')
+    return { kind: 'ignored' }
   const key = object(data.key)
   const whatsapp_id = text(key.id)
   const jid = text(key.remoteJid)

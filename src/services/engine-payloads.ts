@@ -52,8 +52,9 @@ function mediaBody(mediatype: string, { mime_type, file_name, caption }: Content
 
 const pollBody = ({ name, values, selectable_count }: Content) => ({ name, values, selectableCount: selectable_count })
 
-function reactionBody({ reaction, whatsapp_id, from_me }: Content, recipient: string) {
-  return { key: { id: whatsapp_id, remoteJid: jidOf(recipient), fromMe: from_me }, reaction }
+function reactionBody({ reaction, whatsapp_id, from_me, participant }: Content, recipient: string) {
+  const author = typeof participant === 'string' ? { participant: jidOf(participant) } : {}
+  return { key: { id: whatsapp_id, remoteJid: jidOf(recipient), fromMe: from_me, ...author }, reaction }
 }
 
 /** Digits are a person; groups and lids carry their own server. */

@@ -49,7 +49,7 @@ export async function ingest(db: Database, bus: Bus, batch: EngineEvent[]): Prom
     const received = await applyReports(tx, told)
     await welcome(tx, stored)
     const arrivals = stored.map(({ phone, message, id }) => arrivalEvent(phone, message, id))
-    const news = [...moved.events, ...arrivals, ...received.map(statusEvent), ...told.flatMap(changeEvents)]
+    const news = [...moved.events, ...arrivals, ...received.map(statusEvent), ...(await changeEvents(tx, told))]
     // Lanes before statistics before feeds: the order in which settlements take them.
     await tx.commitWith(
       Promise.all([moveLanes(tx, moved.lanes), stats.add(tx, stored.map(trafficOf)), events.record(tx, news)]),
@@ -177,7 +177,8 @@ async function welcome(tx: Queryable, stored: Stored[]): Promise<void> {
 }
 
 function rowOf(phone: Phone, message: EngineMessage): reports.FromEngine {
-  const { lid, participant, sender_name } = message
+  const { lid, participant, participant_jid, sender_name } = message
+  const named = participant_jid ? { participant_jid } : {}
   return {
     user_id: phone.user_id,
     phone_number_id: phone.id,
@@ -185,7 +186,7 @@ function rowOf(phone: Phone, message: EngineMessage): reports.FromEngine {
     source: message.from_me ? 'phone' : 'contact',
     type: message.type,
     recipient: message.chat,
-    content: Object.assign({}, message.content, { lid, participant, sender_name }),
+    content: Object.assign({}, message.content, { lid, participant, sender_name }, named),
     status: message.status,
     whatsapp_id: message.whatsapp_id,
     sent_at: message.sent_at,
@@ -235,17 +236,24 @@ function reportOf({ phone, fact, generation }: Told): EarlyReceipt[] {
   return [{ phone_number_id, whatsapp_id, status: 'sent', sending: { generation, recipient, fingerprint, sent_at } }]
 }
 
-function changeEvents({ phone, fact }: Told): NewEvent[] {
-  if (fact.kind === 'edited') {
-    const { whatsapp_id, chat, text } = fact
-    return [publicEvent('message.edited', phone, { message: { whatsapp_id, chat, content: { text } } })]
-  }
-  if (fact.kind === 'deleted') {
-    const { whatsapp_id, chat } = fact
-    return [publicEvent('message.deleted', phone, { message: { whatsapp_id, chat } })]
-  }
-  return []
+/**
+ * Edits and deletions. The chat is that of the message when we know it: an edit of the other side names the chat as they
+ * see it, which is our own number.
+ */
+async function changeEvents(tx: Queryable, told: Told[]): Promise<NewEvent[]> {
+  const changes = told.flatMap(({ phone, fact }) =>
+    fact.kind === 'edited' || fact.kind === 'deleted' ? [{ phone, fact, ...keyOf(phone, fact) }] : [],
+  )
+  const chats = await reports.findChats(tx, changes)
+  return changes.map(({ phone, fact, phone_number_id, whatsapp_id }) => {
+    const chat = chats.get(`${phone_number_id} ${whatsapp_id}`) ?? fact.chat
+    if (fact.kind === 'deleted') return publicEvent('message.deleted', phone, { message: { whatsapp_id, chat } })
+    const content = { text: fact.text }
+    return publicEvent('message.edited', phone, { message: { whatsapp_id, chat, content } })
+  })
 }
+
+const keyOf = (phone: Phone, { whatsapp_id }: { whatsapp_id: string }) => ({ phone_number_id: phone.id, whatsapp_id })
 
 async function moveLanes(tx: Queryable, moves: Map<number, Transition['lane']>) {
   const idsOf = (move: Transition['lane']) => [...moves].filter(([, lane]) => lane === move).map(([id]) => id)

@@ -100,10 +100,16 @@ export class InstanceService {
     return new Set(body.flatMap((row) => storedName(row) ?? []))
   }
 
-  /** Asks the engine to remove an instance; true when it is gone. The webhook goes first: a delete waits for it. */
+  /**
+   * Asks the engine to remove an instance; true when it is gone. The webhook goes first: a delete waits for it. Not while
+   * the engine is still to load it: what it calls unknown then comes back, and a delete would only forget its row, so
+   * that the session stays linked. Throws EngineUnreachable.
+   */
   async remove(engineName: string, serverInstance: string): Promise<boolean> {
     const client = this.pool.client(serverInstance)
-    if (isUnknown(await client.connectionState(engineName))) return true
+    const seen = await client.connectionState(engineName)
+    if (isUnknown(seen)) return !(await this.listStored(serverInstance)).has(engineName)
+    if (seen.status === 200 && stateIn(seen) === 'elsewhere') return false
     await client.setWebhook(engineName, { ...this.webhookOf(engineName), enabled: false })
     await client.deleteInstance(engineName)
     return isUnknown(await client.connectionState(engineName))

@@ -11,7 +11,7 @@ export type Body =
   | { type: 'location'; latitude: number; longitude: number; name: string; address?: string }
   | { type: 'contact'; contacts: ContactCard[] }
   | { type: 'poll'; name: string; values: string[]; selectable_count: number }
-  | { type: 'reaction'; reaction: string; whatsapp_id: string; from_me: boolean }
+  | { type: 'reaction'; reaction: string; whatsapp_id: string; from_me: boolean; participant?: string }
 
 export interface ContactCard {
   full_name: string
@@ -53,8 +53,10 @@ export async function prepare(body: Body, media: Files, defaultCountry: string):
       if (body.selectable_count > body.values.length)
         throw invalidRequest('selectable_count may be as many as there are values.', [{ path: 'selectable_count' }])
       return plain(body)
-    case 'reaction':
-      return plain(body)
+    case 'reaction': {
+      const { type, ...content } = body
+      return { type, content: defined(content) }
+    }
     default:
       return prepareFile(body, media)
   }

@@ -1,5 +1,6 @@
 import { AppError, invalidRequest } from '../errors.js'
 import type { Database } from '../db/database.js'
+import type { Message } from '../db/messages.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
 import type { User } from '../db/users.js'
 import type { MessageService, SendOptions, Sent } from './messages.js'
@@ -26,9 +27,16 @@ export class Reactions {
       reaction,
       whatsapp_id: target.whatsapp_id,
       from_me: target.direction === 'outgoing',
+      participant: authorOf(target),
     }
     return this.messages.send(user, { token: phone.token, number, body }, options)
   }
+}
+
+/** In a group WhatsApp finds a message by who wrote it, too. */
+function authorOf({ direction, recipient, content }: Pick<Message, 'direction' | 'recipient' | 'content'>) {
+  const author = content.participant_jid ?? content.participant
+  return direction === 'incoming' && recipient.endsWith('@g.us') && typeof author === 'string' ? author : undefined
 }
 
 /** Many write the heart without the mark that makes an emoji of it: it is added. */
