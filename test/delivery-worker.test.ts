@@ -73,3 +73,12 @@ it("posts of one user that hang leave another user's way to the same host free",
   app.ctx.bus.tell('deliveries.due', {})
   await eventually(() => expect(sink.received).toHaveLength(21))
 })
+
+it('what was given back because its webhook was changed is taken again when nothing of it is in hand', async () => {
+  const owed = await owe(1, 1)
+  worker.start()
+  await eventually(() => expect(sink.received).toHaveLength(1))
+  const { rows } = await app.db.query<{ id: number }>('select max(id) as id from webhooks')
+  app.ctx.bus.tell('webhook.changed', rows[0]!)
+  await allArriveWhen(owed, () => sink.letGo(200))
+})

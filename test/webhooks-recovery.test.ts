@@ -37,7 +37,7 @@ const redeliver = (body: object) => user.post(`/api/webhooks/${webhook.id}/redel
 const shown = async () => (await user.get(`/api/webhooks/${webhook.id}`)).body.webhook
 const deliveries = async () => (await user.get(`/api/webhooks/${webhook.id}/deliveries`)).body.deliveries
 const claim = async (inHand: InHand[] = []) => {
-  const limits = { total: 10, webhooks: 10, per_webhook: 10, bytes: 1_000_000 }
+  const limits = { total: 100, webhooks: 100, per_webhook: 10, bytes: 1_000_000 }
   const { due } = await app.ctx.deliveries.claim(limits, { webhooks: [], users: [] }, () => inHand)
   return due.filter(({ target }) => target.webhook_id === webhook.id)
 }
@@ -60,7 +60,10 @@ describe('when the receiver is repaired', () => {
     expect(texts()).toEqual(['days ago'])
   })
 
-  it('a new URL gets what waits for a late retry at once, in its old order', async () => {
+  it.each([
+    ['waits for a late retry', false],
+    ['has become due meanwhile', true],
+  ])('a new URL gets what %s at once, in its old order', async (_what, isDue) => {
     sink.replyAlways(404)
     await happen('first')
     for (let n = 0; n < 4; n++) {
@@ -71,11 +74,24 @@ describe('when the receiver is repaired', () => {
     sink.received.length = 0
     sink.replyAlways(200)
     await happen('second')
+    if (isDue) clock.to(Date.parse((await deliveries()).at(-1).next_attempt_at))
     const moved = await user.patch(`/api/webhooks/${webhook.id}`, { url: `${sink.url}/moved` })
     expect(moved.body.webhook.health).toBe('healthy')
     await work()
     expect(texts()).toEqual(['first', 'second'])
     expect(sink.received.map(({ path }) => path)).toEqual(['/hook/moved', '/hook/moved'])
+  })
+
+  it('a redelivery while a probe is under way adds none to it', async () => {
+    await pause()
+    await user.post(`/api/deliveries/${(await deliveries())[0].id}/redeliver`)
+    const [probe] = await claim()
+    expect(probe!.probe).toBe(true)
+    await redeliver({ status: 'pending' })
+    expect(await claim([probe!])).toEqual([])
+    await app.ctx.deliveries.release(probe!)
+    await work()
+    expect((await shown()).health).toBe('healthy')
   })
 
   async function pause(): Promise<void> {
@@ -149,6 +165,15 @@ describe('late answers', () => {
     clock.by(DAY)
     await work()
     expect(texts().sort()).toEqual(['after the pause', 'refused', 'refused', 'slow'])
+  })
+
+  it('failures of an old URL do not pause its new one', async () => {
+    sink.replyWith({ status: 503, headers: { 'retry-after': '900' } })
+    await happen('a')
+    const [a] = await claim()
+    await user.patch(`/api/webhooks/${webhook.id}`, { url: `${sink.url}/new` })
+    await app.ctx.deliveries.record(await app.ctx.deliveries.attempt(a!))
+    expect(await shown()).toMatchObject({ health: 'healthy', failing_since: null })
   })
 
   it('the 410 of an old URL does not disable the webhook at its new one', async () => {

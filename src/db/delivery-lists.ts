@@ -96,12 +96,16 @@ export async function redeliver(tx: Queryable, ids: number[], now: Date | null):
   await tx.query(`update deliveries d set ${AGAIN} where d.id = any($1::bigint[])`, [ids, now])
 }
 
-/** What waits for its next attempt is due at once, where it was in the line, with all of the schedule before it. */
-export async function beginAgain(tx: Queryable, webhookId: number, now: Date): Promise<void> {
+/**
+ * What was tried, or waits, is due at once, where it was in the line, with all of the schedule before it: the first
+ * `limit` of them.
+ */
+export async function beginAgain(tx: Queryable, webhookId: number, now: Date, limit: number): Promise<void> {
   await tx.query(
     `update deliveries d set attempts_from = d.attempts, due_at = least(d.created_at, $2)
-      where d.id in (select id from pending_deliveries where webhook_id = $1 and due_at > $2)`,
-    [webhookId, now],
+      where d.id in (select id from pending_deliveries
+                      where webhook_id = $1 and (due_at > $2 or attempts > attempts_from) order by due_at, id limit $3)`,
+    [webhookId, now, limit],
   )
 }
 

@@ -110,13 +110,14 @@ export async function reschedule(tx: Queryable, scope: ClaimScope, looks: Look[]
 
 /** What was claimed was not tried after all: it is due again, and so is the probe of a queue that was being probed. */
 export async function giveBack(tx: Queryable, webhookIds: number[], probed: number[], now: Date | null): Promise<void> {
+  await wake(tx, webhookIds, now) // which locks them all, in order
+  if (probed.length === 0) return
   // One that is well meanwhile needs no probe any more.
   await tx.query(
-    `update webhook_queues set open_until = coalesce($2, now())
+    `update webhook_queues set open_until = coalesce($2, now()), due_at = least(due_at, coalesce($2, now()))
       where webhook_id = any($1::bigint[]) and open_until is not null`,
     [probed, now],
   )
-  await wake(tx, webhookIds, now)
 }
 
 /** Lets go of what a worker that stops has held. */
@@ -147,12 +148,16 @@ export async function wake(tx: Queryable, webhookIds: number[], at: Date | null 
   ])
 }
 
-/** Somebody asks for it: an open breaker tries the receiver now instead of at the end of its pause. */
+/**
+ * Somebody asks for it: an open breaker tries the receiver now instead of at the end of its pause, unless it is just
+ * doing so: then it stays shut as long as the queue is held.
+ */
 export async function tryNow(tx: Queryable, webhookId: number, now: Date): Promise<void> {
   await tx.query(
-    `update webhook_queues set open_until = case when open_until is not null then least(open_until, $2) end,
+    `update webhook_queues
+        set open_until = case when open_until is not null then least(open_until, $2) end,
             due_at = least(coalesce(due_at, 'infinity'), $2)
-      where webhook_id = $1`,
+      where webhook_id = $1 and (open_until = held_until and held_until > $2) is not true`,
     [webhookId, now],
   )
 }

@@ -102,6 +102,13 @@ export async function listOwned(
   return rows
 }
 
+/** Where these post to now, by id. */
+export async function listUrls(tx: Queryable, ids: number[]): Promise<Map<number, string>> {
+  if (ids.length === 0) return new Map()
+  const { rows } = await tx.query<{ id: number; url: string }>('select id, url from webhooks where id = any($1)', [ids])
+  return new Map(rows.map(({ id, url }) => [id, url]))
+}
+
 export type WebhookChange = Pick<Webhook, 'url' | 'description' | 'event_types' | 'headers'>
 
 export async function update(tx: Queryable, webhook: Webhook, change: WebhookChange): Promise<void> {
@@ -112,13 +119,16 @@ export async function update(tx: Queryable, webhook: Webhook, change: WebhookCha
   await copyToNumber(tx, webhook.phone_number_id)
 }
 
+/** Retries that are pulled forward at once; those of a longer backlog keep their time. */
+const MAX_PULLED = 10_000
+
 /** What it is owed is due at once, in its old order and with the whole schedule before it. */
 export async function enable(tx: Queryable, id: number, now: Date): Promise<void> {
   await tx.query(
     `update webhooks set enabled = true, disabled_reason = null, disabled_at = null, updated_at = now() where id = $1`,
     [id],
   )
-  await deliveryLists.beginAgain(tx, id, now)
+  await deliveryLists.beginAgain(tx, id, now, MAX_PULLED)
   await webhookQueues.reset(tx, id, now)
 }
 

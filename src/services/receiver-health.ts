@@ -40,12 +40,18 @@ export function lockTroubled(tx: Queryable, tried: Tried[]): Promise<receiverHea
  * webhooks must not be tried now, and which have no hope left.
  */
 export async function reckon(tx: Queryable, tried: Tried[], locked: receiverHealth.ReceiverHealth[], now: Date) {
-  const concerned = new Set(tried.map(({ delivery }) => delivery.target.webhook_id))
+  // Asked for under the locks: what an old address says does not count for the new one.
+  const urls = await webhooks.listUrls(
+    tx,
+    locked.map(({ webhook_id }) => webhook_id),
+  )
+  const counting = tried.filter(({ delivery: { target } }) => urls.get(target.webhook_id) === target.url)
+  const concerned = new Set(counting.map(({ delivery }) => delivery.target.webhook_id))
   const troubled = locked.filter(({ webhook_id }) => concerned.has(webhook_id))
   const shut = new Set<number>()
   const hopeless: Hopeless[] = []
   const changed = troubled.map((queue) => {
-    const own = tried.filter(({ delivery }) => delivery.target.webhook_id === queue.webhook_id)
+    const own = counting.filter(({ delivery }) => delivery.target.webhook_id === queue.webhook_id)
     const health = own.reduce<Health>((before, one) => afterAttempt(before, asTried(one, now)), queue)
     const gone = own.find(({ verdict }) => verdict.verdict === 'gone')
     const { user_id, url } = (gone ?? own[0]!).delivery.target

@@ -90,10 +90,10 @@ export class RedeliveryService {
   }
 }
 
-/** A day ago; what was not delivered may be as old as the webhook. */
+/** A day ago; what failed, after three days of trying, may be as old as the webhook. */
 function beginningOf(status: RangeInput['status'], { created_at }: { created_at: Date }, now: Date): Date {
   const dayAgo = new Date(now.getTime() - DAY_MS)
-  return status !== 'delivered' && created_at < dayAgo ? created_at : dayAgo
+  return (status === 'failed' || status === 'pending') && created_at < dayAgo ? created_at : dayAgo
 }
 
 function checkRange({ from, to }: { from?: Date; to?: Date }) {

@@ -3,6 +3,9 @@ import * as instanceRemovals from '../db/instance-removals.js'
 import type { Logger } from '../logger.js'
 import type { InstanceService } from '../services/instances.js'
 
+/** Tries, in about half an hour, after which it is told that an instance does not go. */
+const TOLD_AFTER = 10
+
 /** Finishes what deletions began, until the engine itself says that the instance is unknown. */
 export class InstanceRemover {
   constructor(
@@ -23,6 +26,7 @@ export class InstanceRemover {
     } catch (err) {
       this.log.warn({ err, engine_name }, 'an instance could not be removed from its engine yet')
     }
+    if (attempts === TOLD_AFTER) this.log.warn({ engine_name, server_instance }, 'an instance stays on its engine')
     await instanceRemovals.postpone(this.db, engine_name, Math.min(5 * 2 ** attempts, 600))
   }
 }
