@@ -40,7 +40,7 @@ it('finds the messages of a batch by their keys before their table was ever anal
 it('finds the messages of receipts by their WhatsApp ids, in whatever transaction', async () => {
   const receipt = { phone_number_id: 1, whatsapp_id: 'X', status: 'read' as const }
   for (const begin of [undefined, BEGIN_BY_KEYS]) {
-    expect(await planOf((tx) => reports.findKnownIds(tx, [receipt]), begin)).toContain('messages_whatsapp_id_key')
+    expect(await planOf((tx) => reports.findChats(tx, [receipt]), begin)).toContain('messages_whatsapp_id_key')
     expect(await planOf((tx) => reports.applyReceipts(tx, [receipt]), begin)).toContain('messages_whatsapp_id_key')
   }
   const plan = await planOf((tx) => reports.applyReceipts(tx, [receipt]), BEGIN_BY_KEYS)

@@ -26,11 +26,7 @@ const RangeBody = z.object({
   from: Moment.optional(),
   to: Moment.optional(),
   event_types: textList(z.string().max(100)).optional(),
-  cursor: z
-    .string()
-    .transform(readCursor)
-    .nullish()
-    .transform((cursor) => cursor ?? undefined),
+  cursor: z.string().transform(readCursor).nullish(),
 })
 
 export function deliveryController(service: RedeliveryService) {

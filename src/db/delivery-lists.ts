@@ -124,7 +124,7 @@ export async function redeliverRange(
   tx: Queryable,
   webhookId: number,
   now: Date | null,
-  range: Range & { status: DeliveryStatus; after?: DeliveryCursor },
+  range: Range & { status: DeliveryStatus; after?: DeliveryCursor | null },
 ): Promise<{ redelivered: number; last: DeliveryCursor | undefined }> {
   const { rows } = await tx.query<DeliveryCursor & { redelivered: number }>(
     `with picked as (

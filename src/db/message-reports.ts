@@ -85,24 +85,7 @@ export async function applyReceipts(tx: Queryable, receipts: Receipt[]): Promise
   return rows
 }
 
-/** Which of these WhatsApp ids belong to a message we know, as `<number> <WhatsApp id>`. */
-export async function findKnownIds(
-  tx: Queryable,
-  reports: { phone_number_id: number; whatsapp_id: string }[],
-): Promise<Set<string>> {
-  if (reports.length === 0) return new Set()
-  const { rows } = await tx.query<{ phone_number_id: number; whatsapp_id: string }>(
-    `select m.phone_number_id, m.whatsapp_id
-       from unnest($1::bigint[], $2::text[]) as r (phone_number_id, whatsapp_id)
-      cross join lateral (
-        select phone_number_id, whatsapp_id from messages
-         where phone_number_id = r.phone_number_id and whatsapp_id = r.whatsapp_id offset 0) m -- each by its key`,
-    [reports.map((r) => r.phone_number_id), reports.map((r) => r.whatsapp_id)],
-  )
-  return new Set(rows.map((row) => `${row.phone_number_id} ${row.whatsapp_id}`))
-}
-
-/** The chats of messages we know, by `<number> <WhatsApp id>`. */
+/** Of these WhatsApp ids those that belong to a message we know, as `<number> <WhatsApp id>`, with its chat. */
 export async function findChats(
   tx: Queryable,
   messages: { phone_number_id: number; whatsapp_id: string }[],

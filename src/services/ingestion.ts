@@ -217,7 +217,7 @@ async function applyReports(tx: Queryable, told: Told[]): Promise<Changed[]> {
   const receipts = told.flatMap(reportOf)
   if (receipts.length === 0) return []
   const ids = [...new Set(receipts.map((receipt) => receipt.phone_number_id))]
-  const known = await reports.findKnownIds(tx, receipts)
+  const known = await reports.findChats(tx, receipts)
   const early = receipts.filter(({ phone_number_id, whatsapp_id }) => !known.has(`${phone_number_id} ${whatsapp_id}`))
   await earlyReceipts.insert(tx, early)
   const confirmed = early.length > 0 ? await confirmExplained(tx, ids) : []

@@ -53,10 +53,9 @@ export async function reckon(tx: Queryable, tried: Tried[], locked: receiverHeal
   const changed = troubled.map((queue) => {
     const own = counting.filter(({ delivery }) => delivery.target.webhook_id === queue.webhook_id)
     const health = own.reduce<Health>((before, one) => afterAttempt(before, asTried(one, now)), queue)
-    const gone = own.find(({ verdict }) => verdict.verdict === 'gone')
-    const { user_id, url } = (gone ?? own[0]!).delivery.target
-    if (gone || hasFailedTooLong(health, now))
-      hopeless.push({ id: queue.webhook_id, user_id, url, gone: Boolean(gone) })
+    const { user_id, url } = own[0]!.delivery.target
+    const gone = own.some(({ verdict }) => verdict.verdict === 'gone')
+    if (gone || hasFailedTooLong(health, now)) hopeless.push({ id: queue.webhook_id, user_id, url, gone })
     if (gone || health.open_until !== null) shut.add(queue.webhook_id)
     return { webhook_id: queue.webhook_id, ...health, look_at: nextLook(own, health, now) }
   })

@@ -124,7 +124,7 @@ export class Reconciliation {
       .map(({ key, ...row }) => ({ phone_number_id, whatsapp_id: key.id, key, row }))
     await this.db.transaction(async (tx) => {
       await lanes.lock(tx, [phone_number_id])
-      const known = await reports.findKnownIds(tx, ours)
+      const known = await reports.findChats(tx, ours)
       const fresh = ours.filter(({ whatsapp_id }) => !known.has(`${phone_number_id} ${whatsapp_id}`))
       await earlyReceipts.insert(
         tx,

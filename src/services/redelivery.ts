@@ -22,7 +22,7 @@ export interface RangeInput {
   to?: Date
   event_types?: string[]
   /** Where the call before it ended. */
-  cursor?: DeliveryCursor
+  cursor?: DeliveryCursor | null
 }
 
 /** What was told to whom, and telling it again. */
