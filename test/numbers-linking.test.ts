@@ -61,6 +61,43 @@ describe('a QR code', () => {
   })
 })
 
+describe('while the engine gets no codes from WhatsApp', () => {
+  const ask = async (id: number, path = 'qr?wait=0') =>
+    (await user.get(`/api/phone-numbers/${id}/${path}`)).body.phone_number
+  const instanceOf = async (id: number) =>
+    (await app.db.query('select engine_generation from phone_numbers where id = $1', [id])).rows[0]!.engine_generation
+  /** As if all that has happened to the number had happened so much earlier. */
+  const letPass = (id: number, minutes: number) =>
+    app.db.query(
+      `update phone_numbers set status_changed_at = status_changed_at - make_interval(mins => $2),
+                                codeless_since = codeless_since - make_interval(mins => $2) where id = $1`,
+      [id, minutes],
+    )
+
+  it('who keeps asking gets a new instance after pauses that grow, and at once a code when there is one', async () => {
+    for (const { controls } of app.sandboxes) controls.setTroubles({ no_qr: true })
+    const { id } = await create()
+    await ask(id)
+    const isAnewAfter = async (minutes: number) => {
+      await letPass(id, minutes)
+      const before = await instanceOf(id)
+      await ask(id)
+      return (await instanceOf(id)) > before
+    }
+    const tries: boolean[] = []
+    for (const minutes of [2, 1, 2, 4, 2, 10, 2, 14, 2, 14]) tries.push(await isAnewAfter(minutes))
+    //                     without one for  2,    2 and 3,    5 and 6,    11 and 12,   and then 15 at most
+    expect(tries).toEqual([true, false, true, false, true, false, true, false, true, false])
+    expect(await ask(id)).toMatchObject({ qr_code: null, reason: 'engine_shows_none' })
+
+    for (const { controls } of app.sandboxes) controls.clearTroubles()
+    await letPass(id, 2)
+    expect(await ask(id, 'qr')).toMatchObject({ status: 'qr_ready' })
+    const { rows } = await app.db.query('select codeless_since from phone_numbers where id = $1', [id])
+    expect(rows).toEqual([{ codeless_since: null }])
+  })
+})
+
 describe('a pairing code', () => {
   it('links a phone by its number, given as people write it', async () => {
     const { id, instance_name } = await create()

@@ -52,7 +52,8 @@ export async function park(tx: Queryable, id: number): Promise<void> {
 export async function revive(tx: Queryable, id: number, serverInstance: string): Promise<void> {
   await tx.query(
     `update phone_numbers
-        set parked_at = null, server_instance = $2, status = 'created', status_reason = null, status_changed_at = now()
+        set parked_at = null, server_instance = $2, status = 'created', status_reason = null, status_changed_at = now(),
+            codeless_since = case when status = 'connecting' then coalesce(codeless_since, status_changed_at) end
       where id = $1`,
     [id, serverInstance],
   )

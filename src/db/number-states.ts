@@ -29,7 +29,8 @@ export async function saveEngineStates(tx: Queryable, phones: (EngineState & { i
             reconnecting_since = n.reconnecting_since, phone_number = n.phone_number, qr_code = n.qr_code,
             qr_expires_at = n.qr_expires_at, pairing_code = n.pairing_code, first_connected_at = n.first_connected_at,
             last_event_at = n.last_event_at, last_received_at = n.last_received_at, drops = n.drops,
-            dropped_at = n.dropped_at, unstable_since = n.unstable_since, told_status = n.told_status
+            dropped_at = n.dropped_at, unstable_since = n.unstable_since, told_status = n.told_status,
+            codeless_since = case when n.status not in ('qr_ready', 'connected') then p.codeless_since end
        from unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[],
                    $8::timestamptz[], $9::text[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
                    $13::integer[], $14::timestamptz[], $15::timestamptz[], $16::text[])

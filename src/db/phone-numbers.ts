@@ -15,6 +15,8 @@ export interface PhoneNumber {
   status: Status
   status_reason: string | null
   status_changed_at: Date
+  /** When the first of the connections began that showed no QR code; null before it is replaced, and once one is shown. */
+  codeless_since: Date | null
   reconnecting_since: Date | null
   restriction: { type: string; until: string } | null
   ack_ratio_1h: number | null
@@ -57,6 +59,7 @@ const names = [
   'status',
   'status_reason',
   'status_changed_at',
+  'codeless_since',
   'reconnecting_since',
   'restriction',
   'ack_ratio_1h',

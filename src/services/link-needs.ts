@@ -7,8 +7,10 @@ export interface Wish {
 
 /** A code this old was not replaced: the engine has stopped trying. */
 const STALE_QR_MS = 30_000
-/** A connection that has shown no code for so long will not: it is begun anew. */
+/** A connection that has shown no code for so long will not: it is begun anew … */
 const NO_QR_MS = 60_000
+/** … and again when it has shown none for as long as those before it together, or this long: WhatsApp may be away. */
+const MAX_NO_QR_MS = 15 * 60_000
 /** With these the engine's instance would connect but never receive again. */
 const LOST_SESSION = new Set([
   'logged_out',
@@ -36,12 +38,18 @@ function needForQr(phone: PhoneNumber, now: Date): Need {
     case 'created':
       return 'socket'
     case 'connecting':
-      return age > NO_QR_MS ? 'new_instance' : 'nothing'
+      return age > patienceWith(phone) ? 'new_instance' : 'nothing'
     case 'disconnected':
       return LOST_SESSION.has(phone.status_reason ?? '') ? 'new_instance' : 'socket'
     default:
       return phone.qr_expires_at!.getTime() < now.getTime() - STALE_QR_MS ? 'socket' : 'nothing'
   }
+}
+
+/** How long a connection may show no code, in milliseconds. */
+function patienceWith({ status_changed_at, codeless_since }: PhoneNumber): number {
+  const before = codeless_since ? status_changed_at.getTime() - codeless_since.getTime() : 0
+  return Math.min(Math.max(before, NO_QR_MS), MAX_NO_QR_MS)
 }
 
 const isReconnecting = (phone: PhoneNumber) => phone.status === 'disconnected' && phone.status_reason === 'reconnecting'
@@ -66,7 +74,7 @@ export function whyNoQr(phone: PhoneNumber, now = new Date()): { reason: string;
     return {
       reason: 'engine_shows_none',
       advice:
-        'The engine gets no code from WhatsApp. It is begun anew with each request after a minute; if that does not help, the operator must look at the internet connection and the version of the Evolution server.',
+        'The engine gets no code from WhatsApp. A request after a minute begins anew, later ones after pauses that grow to a quarter of an hour; if that does not help, the operator must look at the internet connection and the version of the Evolution server.',
     }
   return { reason: 'being_made', advice: 'Ask again in a few seconds, or with ?wait=30.' }
 }
