@@ -77,6 +77,10 @@ const READERS: Record<string, (body: Json) => { type: string; content: Json }> =
   pollCreationMessage: poll,
   pollCreationMessageV2: poll,
   pollCreationMessageV3: poll,
+  pollUpdateMessage: (body) => ({
+    type: 'poll_vote',
+    content: compact({ whatsapp_id: text(json(body.pollCreationMessageKey)?.id), values: chosen(body.vote) }),
+  }),
   // What somebody chose among the buttons of a business account says what a text would.
   buttonsResponseMessage: (body) => plain(body.selectedDisplayText),
   templateButtonReplyMessage: (body) => plain(body.selectedDisplayText),
@@ -99,6 +103,13 @@ const list = (value: unknown): Json[] =>
   Array.isArray(value) ? value.map(json).filter((item) => item !== undefined) : []
 
 const text = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null)
+
+/** Names of options, once the engine has read the vote; null: it could not. */
+function chosen(vote: unknown): string[] | null {
+  const options = json(vote)?.selectedOptions
+  if (!Array.isArray(options) || !options.every((option) => typeof option === 'string')) return null
+  return options
+}
 
 /** 64-bit numbers come as `{ low, high, unsigned }`, as text or as numbers. */
 export function whole(value: unknown): number | null {

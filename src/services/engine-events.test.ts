@@ -57,6 +57,24 @@ it.each<[string, string, object, object]>([
     { type: 'poll', content: { name: 'Which?', values: ['One'] } },
   ],
   [
+    'a vote in a poll',
+    'pollUpdateMessage',
+    { pollUpdateMessage: { pollCreationMessageKey: { id: '3EB0POLL' }, vote: { selectedOptions: ['One'] } } },
+    { type: 'poll_vote', content: { whatsapp_id: '3EB0POLL', values: ['One'] } },
+  ],
+  [
+    'a vote that was taken back',
+    'pollUpdateMessage',
+    { pollUpdateMessage: { pollCreationMessageKey: { id: '3EB0POLL' }, vote: { selectedOptions: [] } } },
+    { type: 'poll_vote', content: { whatsapp_id: '3EB0POLL', values: [] } },
+  ],
+  [
+    'a vote the engine could not read',
+    'pollUpdateMessage',
+    { pollUpdateMessage: { pollCreationMessageKey: { id: '3EB0POLL' }, vote: { encPayload: 'x', encIv: 'y' } } },
+    { type: 'poll_vote', content: { whatsapp_id: '3EB0POLL' } },
+  ],
+  [
     'a button that was pressed',
     'buttonsResponseMessage',
     { buttonsResponseMessage: { selectedDisplayText: 'Yes' } },
