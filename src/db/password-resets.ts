@@ -10,9 +10,14 @@ export async function consume(tx: Queryable, tokenHash: Buffer, now?: Date): Pro
   return rows[0]?.user_id
 }
 
+/** Ends the links of a user that were not used yet. */
+export async function revokeOf(tx: Queryable, userId: number): Promise<void> {
+  await tx.query('delete from password_resets where user_id = $1 and used_at is null', [userId])
+}
+
 /** One good link per user: an older one ends. */
 export async function insert(tx: Queryable, userId: number, tokenHash: Buffer, hours: number): Promise<Date> {
-  await tx.query('delete from password_resets where user_id = $1 and used_at is null', [userId])
+  await revokeOf(tx, userId)
   const { rows } = await tx.query<{ expires_at: Date }>(
     `insert into password_resets (token_hash, user_id, expires_at)
      values ($1, $2, now() + make_interval(hours => $3)) returning expires_at`,

@@ -4,9 +4,11 @@ import * as apiKeys from '../db/api-keys.js'
 import { type ApiKey, type ApiKeyChanges, SCOPES, type Scope } from '../db/api-keys.js'
 import type { Database, Queryable } from '../db/database.js'
 import * as users from '../db/users.js'
-import { AppError, invalidRequest, notFound } from '../errors.js'
+import type { User } from '../db/users.js'
+import { AppError, invalidRequest, notFound, unauthorized } from '../errors.js'
 import type { Access } from './authenticator.js'
 import { sha256 } from './sha256.js'
+import { refuseSuspended } from './user-standing.js'
 
 export { type ApiKey, SCOPES, type Scope }
 
@@ -53,18 +55,20 @@ export class ApiKeyService {
 
   async create(access: Access, input: NewApiKey): Promise<Issued> {
     checkExpiry(input.expires_at)
-    checkPower(access, input)
-    return this.change(access, (tx) => this.issue(tx, access.user.id, input))
+    return this.change(access, (tx, caller) => {
+      checkPower(caller, input)
+      return this.issue(tx, caller.user.id, input)
+    })
   }
 
   async update(access: Access, id: number, changes: ApiKeyChanges): Promise<ApiKey> {
     checkExpiry(changes.expires_at)
-    return this.change(access, async (tx) => {
-      const { key_hash, ...old } = await this.get(tx, access, id)
+    return this.change(access, async (tx, caller) => {
+      const { key_hash, ...old } = await this.get(tx, caller, id)
       const key = { ...old, ...changes }
-      checkPower(access, old)
-      checkPower(access, key)
-      await apiKeys.update(tx, access.user.id, key)
+      checkPower(caller, old)
+      checkPower(caller, key)
+      await apiKeys.update(tx, caller.user.id, key)
       return { key, ended: [key_hash] }
     }).then(({ key }) => key)
   }
@@ -80,12 +84,12 @@ export class ApiKeyService {
   /** A new key with the name and rights of an old one, which works on for some hours, so that nobody is cut off. */
   async rotate(access: Access, id: number, options: { overlap_hours: number; expires_at?: Date }): Promise<Issued> {
     checkExpiry(options.expires_at)
-    return this.change(access, async (tx) => {
-      const { key_hash, ...old } = await this.get(tx, access, id)
+    return this.change(access, async (tx, caller) => {
+      const { key_hash, ...old } = await this.get(tx, caller, id)
       if (old.expires_at && old.expires_at <= new Date())
         throw new AppError('conflict', 'This API key has expired. Create a new one.')
       const fresh = { ...old, expires_at: options.expires_at ?? old.expires_at }
-      checkPower(access, fresh)
+      checkPower(caller, fresh)
       const end = new Date(Date.now() + options.overlap_hours * HOUR_MS)
       if (options.overlap_hours === 0) await apiKeys.revoke(tx, access.user.id, id)
       else if (!old.expires_at || end < old.expires_at)
@@ -97,8 +101,8 @@ export class ApiKeyService {
   /** Ends every key the user has and answers a new one that may do everything. */
   async rotateAll(access: Access): Promise<string> {
     const full = { name: 'default', scopes: [...SCOPES], rate_limit_per_minute: null, expires_at: null }
-    checkPower(access, full)
-    const { api_key } = await this.change(access, async (tx) => {
+    const { api_key } = await this.change(access, async (tx, caller) => {
+      checkPower(caller, full)
       const ended = await apiKeys.revokeAll(tx, access.user.id)
       return { ...(await this.issue(tx, access.user.id, full)), ended }
     })
@@ -120,11 +124,18 @@ export class ApiKeyService {
     return key
   }
 
-  /** Under the user's lock, so that two at once cannot pass the limit; caches forget what has changed. */
-  private async change<T extends { ended?: Buffer[] }>({ user }: Access, work: (tx: Queryable) => Promise<T>) {
+  /**
+   * Under the user's lock, so that two at once cannot pass the limit, and with what the caller may do at this moment: a
+   * key that has ended since the request began must not make another. Caches forget what has changed.
+   */
+  private async change<T extends { ended?: Buffer[] }>(
+    access: Access,
+    work: (tx: Queryable, caller: Access) => Promise<T>,
+  ) {
     const result = await this.db.transaction(async (tx) => {
-      if (!(await users.lock(tx, user.id))) throw notFound('user')
-      const done = await work(tx)
+      const user = await users.lock(tx, access.user.id)
+      if (!user) throw notFound('user')
+      const done = await work(tx, await accessNow(tx, access, user))
       await users.refreshKeyHint(tx, user.id)
       return done
     })
@@ -133,13 +144,29 @@ export class ApiKeyService {
   }
 }
 
+/** Throws `unauthorized` when the key or the access token has ended, `forbidden` when the user was suspended. */
+async function accessNow(tx: Queryable, access: Access, user: User): Promise<Access> {
+  refuseSuspended(user)
+  if (access.api_key_id === null) {
+    if (user.token_version === access.user.token_version) return access
+    throw unauthorized('The access token has ended. Log in again.')
+  }
+  const key = await apiKeys.findOwned(tx, user.id, access.api_key_id)
+  if (!key || (key.expires_at && key.expires_at.getTime() <= Date.now()))
+    throw unauthorized('This API key has ended. Use a newer one, or log in and create one.')
+  const { scopes, expires_at, rate_limit_per_minute } = key
+  return { ...access, user, scopes, expires_at, rate_limit_per_minute }
+}
+
 function checkExpiry(at: Date | null | undefined) {
   if (at && at.getTime() <= Date.now())
     throw invalidRequest('expires_at lies in the past.', [{ path: 'expires_at', message: 'must be in the future' }])
 }
 
+type Power = Pick<ApiKey, 'scopes' | 'expires_at' | 'rate_limit_per_minute'>
+
 /** Without this a stolen key of few rights could make itself one of many, or one that never ends. */
-function checkPower({ scopes, expires_at }: Access, wanted: { scopes: Scope[]; expires_at: Date | null }) {
+function checkPower({ scopes, expires_at, rate_limit_per_minute: limit }: Access, wanted: Power) {
   const missing = wanted.scopes.filter((scope) => !scopes.includes(scope))
   if (missing.length > 0)
     throw new AppError(
@@ -148,4 +175,9 @@ function checkPower({ scopes, expires_at }: Access, wanted: { scopes: Scope[]; e
     )
   if (expires_at && (!wanted.expires_at || wanted.expires_at > expires_at))
     throw new AppError('forbidden', 'An API key that expires cannot rule over keys that live longer. Log in instead.')
+  if (limit !== null && (wanted.rate_limit_per_minute === null || wanted.rate_limit_per_minute > limit))
+    throw new AppError(
+      'forbidden',
+      'An API key with a limit of its own cannot rule over keys that may ask more often. Log in instead.',
+    )
 }

@@ -5,10 +5,11 @@ import { type KeyHolder, SCOPES, type Scope } from '../db/api-keys.js'
 import type { Database } from '../db/database.js'
 import * as users from '../db/users.js'
 import type { User } from '../db/users.js'
-import { AppError, unauthorized } from '../errors.js'
+import { unauthorized } from '../errors.js'
 import type { AccessTokens } from './access-tokens.js'
 import { isApiKey } from './api-keys.js'
 import type { KeyUsage } from './key-usage.js'
+import { refuseSuspended } from './user-standing.js'
 
 /** How long a replica that missed a hint may still believe what it has cached. */
 const CACHE_MS = 30_000
@@ -41,7 +42,7 @@ export class Authenticator {
   /** Throws `unauthorized`, or `forbidden` for a user who may not use the API now. */
   async authenticate(credentials: { api_key?: string; bearer?: string }): Promise<Access> {
     const access = await this.find(credentials)
-    if (access.user.status === 'suspended') throw new AppError('forbidden', 'This user is suspended. Ask the operator.')
+    refuseSuspended(access.user)
     if (access.api_key_id !== null) this.usage.note(access.api_key_id)
     return access
   }

@@ -19,7 +19,7 @@ import type { Linking } from './linking.js'
 import type { Placement } from './placement.js'
 import { DEFAULT_EVENT_TYPES } from './public-events.js'
 import { NUMBER_DELETED, endWaiting } from './queue.js'
-import { refuseExpired } from './user-standing.js'
+import { refuseExpired, refuseSuspended } from './user-standing.js'
 
 export interface NewNumber {
   display_name: string
@@ -107,6 +107,7 @@ export class PhoneNumberService {
     return this.db.transaction(async (tx) => {
       const owner = await users.lock(tx, user.id)
       if (!owner) throw notFound('user')
+      refuseSuspended(owner)
       refuseExpired(owner)
       if ((await phoneNumbers.countOwned(tx, owner.id)) >= owner.max_phone_numbers) throw planLimitReached(owner)
       const server = await this.placement.choose(tx)

@@ -49,11 +49,14 @@ export class ProfileService {
     return updated
   }
 
-  /** Ends every access token; answers a new one, so that the caller stays logged in. */
+  /** Ends every access token and reset link; answers a new token, so that the caller stays logged in. */
   async changePassword(user: User, old: string, fresh: string, address: string) {
     await this.confirm(user, old, address)
     const password_hash = await hashPassword(fresh)
-    const token_version = await users.setPassword(this.db, user.id, password_hash)
+    const token_version = await this.db.transaction(async (tx) => {
+      await passwordResets.revokeOf(tx, user.id)
+      return users.setPassword(tx, user.id, password_hash)
+    })
     this.bus.tell('auth.changed', { user_id: user.id })
     return {
       access_token: await this.tokens.issue({ user_id: user.id, token_version }),
