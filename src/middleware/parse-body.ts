@@ -1,6 +1,7 @@
 import busboy from 'busboy'
 import express, { type NextFunction, type Request, type RequestHandler } from 'express'
 import { AppError, invalidRequest } from '../errors.js'
+import { limitArriving } from './limit-arriving.js'
 
 export interface Upload {
   bytes: Buffer
@@ -30,8 +31,7 @@ export function parseBody(options: { max_file_bytes?: number } = {}): RequestHan
   // The first that gives a body or an error ends the search.
   const orElse = (next: NextFunction, req: Request, then: () => void) => (err?: unknown) =>
     err !== undefined || req.body !== undefined ? next(err) : then()
-  return (req, res, next) => {
-    if (Number(req.get('content-length') ?? 0) > limit) return next(tooLarge())
+  const read: RequestHandler = (req, res, next) =>
     json(
       req,
       res,
@@ -43,7 +43,9 @@ export function parseBody(options: { max_file_bytes?: number } = {}): RequestHan
         ),
       ),
     )
-  }
+  const readSome = limitArriving(read, limit)
+  return (req, res, next) =>
+    Number(req.get('content-length') ?? 0) > limit ? next(tooLarge()) : readSome(req, res, next)
 }
 
 const hasBody = (req: Request) =>

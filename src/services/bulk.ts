@@ -7,7 +7,8 @@ import type { Bus } from '../cache/bus.js'
 import { type Accepted, type Draft, accept, mismatch } from './acceptance.js'
 import type { Drafting, Envelope } from './drafting.js'
 import { hashOf } from './drafting.js'
-import type { Body, Files } from './message-content.js'
+import type { Files } from './media.js'
+import type { Body } from './message-content.js'
 import { tellReset } from './messages.js'
 import { Semaphore } from '../clients/semaphore.js'
 
@@ -71,7 +72,7 @@ export class BulkService {
   private async draftAll(user: User, request: BulkRequest, items: Item[]): Promise<(Draft | AppError)[]> {
     const sender = await this.drafting.senderOf(user, request)
     const slots = new Semaphore(AT_ONCE)
-    const files = this.drafting.filesOfMany(MAX_FILE_BYTES)
+    const files = this.drafting.filesOfMany(user, MAX_FILE_BYTES)
     return Promise.all(items.map((item) => slots.run(() => this.draftOrError(user, sender, files, item))))
   }
 

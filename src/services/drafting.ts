@@ -11,8 +11,8 @@ import { dayIn } from './days.js'
 import { fingerprintOf } from './fingerprint.js'
 import { engineNameOf } from './instances.js'
 import type { Route } from './lanes.js'
-import { MediaBatch, type MediaService, type MediaSource } from './media.js'
-import { type Body, type Files, prepare } from './message-content.js'
+import { type Files, MediaBatch, type MediaService, type MediaSource } from './media.js'
+import { type Body, prepare } from './message-content.js'
 import { type Recipient, RecipientInvalid, parseRecipient } from './recipients.js'
 import { sha256 } from './sha256.js'
 import { refuseExpired } from './user-standing.js'
@@ -81,7 +81,7 @@ export class Drafting {
     phone: Sender,
     envelope: Envelope,
     body: Body,
-    { priority = 0, idempotency, files = this.media }: Handling = {},
+    { priority = 0, idempotency, files = this.media.of(user.id) }: Handling = {},
   ): Promise<Drafted> {
     const { recipient, kind } = this.recipientOf(envelope.number)
     const now = new Date()
@@ -111,8 +111,8 @@ export class Drafting {
   }
 
   /** For the files of many messages, which may have so many bytes together. */
-  filesOfMany(maxBytes: number): Files {
-    return new MediaBatch(this.media, maxBytes)
+  filesOfMany(user: User, maxBytes: number): Files {
+    return new MediaBatch(this.media, user.id, maxBytes)
   }
 
   /** Reading a number takes longer than most of what follows, and the same people are written to again. */

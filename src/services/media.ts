@@ -3,6 +3,7 @@ import { MediaUnavailable } from '../clients/media.js'
 import { AppError, invalidRequest } from '../errors.js'
 import { TargetRefused } from '../webhooks/target-guard.js'
 import { MediaRejected, type MediaType, identifyMedia } from './media-types.js'
+import { Shares } from './shares.js'
 
 /** Where the bytes of an outgoing file come from: exactly one of them. */
 export interface MediaSource {
@@ -17,15 +18,30 @@ export interface Media {
   file_name: string
 }
 
+/** Where a send gets its files from. */
+export interface Files {
+  obtain(source: MediaSource, type: MediaType, fileName?: string): Promise<Media>
+}
+
+/** Files fetched at the same time: each is in memory until all of it is there, and its server may be slow. */
+const MAX_FETCHES = { all: 8, per_user: 2, waiting_per_user: 50 }
+
 /** Gets the bytes and makes sure of what they are. The quota is untouched until this has succeeded. */
 export class MediaService {
+  private readonly fetches = new Shares(MAX_FETCHES)
+
   constructor(
     private readonly client: MediaClient,
     private readonly options: { max_bytes: number },
   ) {}
 
-  async obtain(source: MediaSource, type: MediaType, fileName?: string): Promise<Media> {
-    const found = await this.open(source)
+  /** For the sends of one user. */
+  of(userId: number): Files {
+    return { obtain: (source, type, fileName) => this.obtain(userId, source, type, fileName) }
+  }
+
+  async obtain(userId: number, source: MediaSource, type: MediaType, fileName?: string): Promise<Media> {
+    const found = await this.open(userId, source)
     try {
       const hints = { file_name: fileName ?? found.file_name, mime_type: found.mime_type }
       return { bytes: found.bytes, ...(await identifyMedia(found.bytes, type, hints)) }
@@ -35,13 +51,14 @@ export class MediaService {
     }
   }
 
-  async open(source: MediaSource): Promise<NonNullable<MediaSource['upload']>> {
+  async open(userId: number, source: MediaSource): Promise<NonNullable<MediaSource['upload']>> {
     if (source.upload) return source.upload
     if (source.base64 !== undefined)
       return { bytes: this.decode(source.base64), file_name: undefined, mime_type: undefined }
-    if (source.url === undefined) throw invalidRequest('Give the file: mediaUrl, base64, or an upload named "file".')
+    const { url } = source
+    if (url === undefined) throw invalidRequest('Give the file: mediaUrl, base64, or an upload named "file".')
     try {
-      return await this.client.fetch(source.url)
+      return await this.fetches.run(userId, () => this.client.fetch(url))
     } catch (err) {
       if (err instanceof TargetRefused) throw invalidRequest(err.message, [{ path: 'mediaUrl', message: err.message }])
       if (err instanceof MediaUnavailable)
@@ -63,26 +80,27 @@ export class MediaService {
 }
 
 /** The files of one call with many messages: each URL is fetched once, and all of them must fit into the memory. */
-export class MediaBatch {
+export class MediaBatch implements Files {
   private readonly fetched = new Map<string, ReturnType<MediaService['open']>>()
   private size = 0
 
   constructor(
     private readonly media: MediaService,
+    private readonly userId: number,
     private readonly maxBytes: number,
   ) {}
 
   async obtain(source: MediaSource, type: MediaType, fileName?: string): Promise<Media> {
     if (this.size > this.maxBytes) throw this.tooMuch()
-    const found = await this.media.obtain({ upload: await this.open(source) }, type, fileName)
+    const found = await this.media.obtain(this.userId, { upload: await this.open(source) }, type, fileName)
     this.size += found.bytes.length
     if (this.size > this.maxBytes) throw this.tooMuch()
     return found
   }
 
   private open(source: MediaSource) {
-    if (source.url === undefined || source.base64 !== undefined) return this.media.open(source)
-    const fetched = this.fetched.get(source.url) ?? this.media.open(source)
+    if (source.url === undefined || source.base64 !== undefined) return this.media.open(this.userId, source)
+    const fetched = this.fetched.get(source.url) ?? this.media.open(this.userId, source)
     this.fetched.set(source.url, fetched)
     return fetched
   }

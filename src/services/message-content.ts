@@ -1,5 +1,5 @@
 import { invalidRequest } from '../errors.js'
-import type { MediaService, MediaSource } from './media.js'
+import type { Files, MediaSource } from './media.js'
 import type { MediaType } from './media-types.js'
 import { parseRecipient } from './recipients.js'
 
@@ -27,9 +27,6 @@ export interface Prepared {
   content: Record<string, unknown>
   bytes?: Buffer
 }
-
-/** Where files come from. */
-export type Files = Pick<MediaService, 'obtain'>
 
 /** Checks what can be checked and gets the bytes, before anything is spent. */
 export async function prepare(body: Body, media: Files, defaultCountry: string): Promise<Prepared> {

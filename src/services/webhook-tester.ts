@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { Semaphore } from '../clients/semaphore.js'
 import type { WebhookHttp } from '../clients/webhook-http.js'
 import type { Database } from '../db/database.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
@@ -12,16 +11,17 @@ import type { Clock } from './clock.js'
 import { secretsOf } from './deliveries.js'
 import { sampleData } from './event-samples.js'
 import { type EventType, publicEvent } from './public-events.js'
+import { Shares } from './shares.js'
 
-/** Tests at the same time, of all users: they hold a request each, for up to 15 s. */
-const MAX_TESTS = 16
+/** Tests at the same time: they hold a request each, for up to 15 s. */
+const MAX_TESTS = { all: 16, per_user: 2, waiting_per_user: 8 }
 const SAMPLE_NUMBER = { id: 1, display_name: 'Support', phone_number: '6281234567890', metadata: {} }
 
 const ABOUT_THE_USER = new Set<EventType>(['usage.threshold', 'plan.expiring', 'plan.expired', 'webhook.disabled'])
 
 /** Sends a signed sample and shows what the receiver says; nothing is stored and nothing is retried. */
 export class WebhookTester {
-  private readonly tests = new Semaphore(MAX_TESTS)
+  private readonly tests = new Shares(MAX_TESTS)
 
   constructor(
     private readonly db: Database,
@@ -37,7 +37,7 @@ export class WebhookTester {
     const webhookId = `evt_test_${randomBytes(12).toString('base64url')}`
     const body = await this.sampleBody(user, webhook.phone_number_id, type, webhookId, now)
     const signature = signatureHeaders({ id: webhookId, timestamp: now, body, secrets })
-    const answer = await this.tests.run(() => this.http.post(webhook, signature, body))
+    const answer = await this.tests.run(user.id, () => this.http.post(webhook, signature, body))
     const verdict = judge(answer)
     return {
       delivered: verdict.verdict === 'delivered',

@@ -1,0 +1,84 @@
+import { type Server, createServer } from 'node:http'
+import net, { type AddressInfo } from 'node:net'
+import { expectRefusal } from './support/refusal.js'
+import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
+
+/** Far more than one user can use: what is left of it is for the others. */
+const AT_ONCE = 300
+
+let app: TestApp
+let greedy: TestUser
+let other: TestUser
+/** Takes requests and says nothing, or the beginning of a file and no more. */
+let hanging: Server
+let asked: string[]
+let hangingUrl: string
+beforeAll(async () => {
+  app = await startTestApp({ env: { MAX_ACTIVE_REQUESTS: String(AT_ONCE) } })
+  hanging = createServer((req, res) => {
+    asked.push(req.url!)
+    if (req.url === '/file') res.writeHead(200).write('%PDF-1.4')
+  })
+  await new Promise<void>((resolve) => hanging.listen(0, '127.0.0.1', resolve))
+  hangingUrl = `http://127.0.0.1:${(hanging.address() as AddressInfo).port}`
+})
+afterAll(async () => {
+  hanging.closeAllConnections()
+  hanging.close()
+  await app.stop()
+})
+beforeEach(async () => {
+  asked = []
+  greedy = await app.createUser()
+  other = await app.createUser()
+})
+
+/** Sends the same text over so many connections; answers the status lines that have come. */
+function sendMany(count: number, text: string) {
+  const statuses: string[] = []
+  const sockets = Array.from({ length: count }, () => net.connect(Number(new URL(app.url).port), '127.0.0.1'))
+  for (const socket of sockets) {
+    socket.on('error', () => undefined).write(text)
+    socket.once('data', (chunk) => statuses.push(chunk.toString().slice(9, 12)))
+  }
+  return { statuses, end: () => sockets.forEach((socket) => socket.destroy()) }
+}
+
+function requestOf(user: TestUser, path: string, body: string, length = body.length) {
+  const head = [`POST ${path} HTTP/1.1`, 'host: x', `x-api-key: ${user.api_key}`, 'content-type: application/json']
+  return [...head, `content-length: ${length}`, '', body].join('\r\n')
+}
+
+const isServed = async () => expect((await other.get('/api/user/profile')).status).toBe(200)
+
+it('slow bodies of one user leave the others their room', async () => {
+  const many = sendMany(AT_ONCE, requestOf(greedy, '/api/messages/send-text', '{', 100))
+  await eventually(async () => many.statuses.length === AT_ONCE - 100)
+  expect(new Set(many.statuses)).toEqual(new Set(['429']))
+  await isServed()
+  many.end()
+  await eventually(async () => {
+    expect((await greedy.post('/api/api-keys', { name: 'after' })).status).toBe(201)
+  })
+})
+
+it('tests of a webhook that hangs, too', async () => {
+  const { webhook } = (await greedy.post('/api/webhooks', { url: hangingUrl })).body
+  const many = sendMany(AT_ONCE, requestOf(greedy, `/api/webhooks/${webhook.id}/test`, '{}'))
+  await eventually(async () => many.statuses.length === AT_ONCE - 10)
+  expect(new Set(many.statuses)).toEqual(new Set(['429']))
+  expect(asked).toHaveLength(2)
+  await isServed()
+  expectRefusal(await greedy.post(`/api/webhooks/${webhook.id}/test`), 429, 'rate_limited')
+  many.end()
+})
+
+it('files that one user has fetched come two at a time', async () => {
+  const phone = await app.connectedNumber(greedy)
+  const file = { token: phone.token, number: '628000000003', mediaUrl: `${hangingUrl}/file`, mediaType: 'document' }
+  const many = sendMany(60, requestOf(greedy, '/api/messages/send-media', JSON.stringify(file)))
+  await eventually(async () => many.statuses.length === 60 - 52)
+  expect(new Set(many.statuses)).toEqual(new Set(['429']))
+  expect(asked).toEqual(['/file', '/file'])
+  many.end()
+})
