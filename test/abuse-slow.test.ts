@@ -53,7 +53,7 @@ const isServed = async () => expect((await other.get('/api/user/profile')).statu
 
 it('slow bodies of one user leave the others their room', async () => {
   const many = sendMany(AT_ONCE, requestOf(greedy, '/api/messages/send-text', '{', 100))
-  await eventually(async () => many.statuses.length === AT_ONCE - 100)
+  await eventually(() => Promise.resolve(many.statuses.length === AT_ONCE - 100))
   expect(new Set(many.statuses)).toEqual(new Set(['429']))
   await isServed()
   many.end()
@@ -65,7 +65,7 @@ it('slow bodies of one user leave the others their room', async () => {
 it('tests of a webhook that hangs, too', async () => {
   const { webhook } = (await greedy.post('/api/webhooks', { url: hangingUrl })).body
   const many = sendMany(AT_ONCE, requestOf(greedy, `/api/webhooks/${webhook.id}/test`, '{}'))
-  await eventually(async () => many.statuses.length === AT_ONCE - 10)
+  await eventually(() => Promise.resolve(many.statuses.length === AT_ONCE - 10))
   expect(new Set(many.statuses)).toEqual(new Set(['429']))
   expect(asked).toHaveLength(2)
   await isServed()
@@ -77,7 +77,7 @@ it('files that one user has fetched come two at a time', async () => {
   const phone = await app.connectedNumber(greedy)
   const file = { token: phone.token, number: '628000000003', mediaUrl: `${hangingUrl}/file`, mediaType: 'document' }
   const many = sendMany(60, requestOf(greedy, '/api/messages/send-media', JSON.stringify(file)))
-  await eventually(async () => many.statuses.length === 60 - 52)
+  await eventually(() => Promise.resolve(many.statuses.length === 60 - 52))
   expect(new Set(many.statuses)).toEqual(new Set(['429']))
   expect(asked).toEqual(['/file', '/file'])
   many.end()

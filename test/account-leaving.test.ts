@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { ADMIN_KEY, operatorOf } from './support/operator.js'
 import { expectRefusal } from './support/refusal.js'
 import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 import { WebhookSink } from './support/webhook-sink.js'
@@ -7,7 +8,7 @@ let app: TestApp
 let sink: WebhookSink
 let user: TestUser
 beforeAll(async () => {
-  app = await startTestApp({ env: { SEND_GAP_SECONDS: '3600' } })
+  app = await startTestApp({ env: { SEND_GAP_SECONDS: '3600', ADMIN_API_KEY: ADMIN_KEY } })
   sink = await WebhookSink.start()
 })
 beforeEach(async () => {
@@ -135,6 +136,59 @@ describe('a user who leaves', () => {
     expect(
       (await app.db.query(`select 1 from unprocessed_events where engine_name like 'user_${user.id}_%'`)).rowCount,
     ).toBe(0)
+  })
+
+  it('is unlinked in the next round, however many left before, and nothing of theirs goes out meanwhile', async () => {
+    await app.db.query(
+      `insert into users (email, password_hash, api_key, plan_type, time_zone, max_phone_numbers, max_messages_per_day,
+                          status, deleted_at)
+       select 'deleted-x' || n || '@invalid', '', '', 'starter', 'Asia/Jakarta', 3, 10, 'suspended', now()
+         from generate_series(1, 10) n`,
+    )
+    const phone = await app.connectedNumber(user)
+    await user.post(`/api/phone-numbers/${phone.id}/queue/pause`)
+    const { body } = await send(phone.token, 'Was not out yet')
+    await leave()
+    const { rows } = await app.db.query('select paused, held_reason from lanes where phone_number_id = $1', [phone.id])
+    expect(rows).toEqual([{ paused: true, held_reason: 'user_suspended' }])
+    await app.ctx.userDeletion.runOnce()
+    const ended = await app.db.query(
+      'select p.deleted_at, m.status from phone_numbers p, messages m where m.id = $1 and p.id = $2',
+      [body.message.id, phone.id],
+    )
+    expect(ended.rows).toEqual([{ deleted_at: expect.any(Date), status: 'canceled' }])
+  })
+
+  it('is forgotten only when every number has left the engine', async () => {
+    const phone = await app.connectedNumber(user)
+    await app.db.query(
+      `with parked as (
+         insert into phone_numbers (user_id, server_instance, instance_name, token, display_name, status, parked_at)
+         select $1, 'sandbox-1', 'user_' || $1::bigint || '_1_' || n, 'wst_' || $1::bigint || '_' || n, 'n',
+                'disconnected', now() from generate_series(1, 110) n
+         returning id)
+       insert into lanes (phone_number_id) select id from parked`,
+      [user.id],
+    )
+    await leave()
+    laterBy(200)
+    for (let round = 0; round < 3; round++) await app.ctx.userDeletion.runOnce()
+    await app.crew.remover.runDue()
+    expect([instances().includes(phone.engine_name), await rowsOf('users')]).toEqual([false, 0])
+  })
+
+  it('leaves no answer about a contact, and no name in the log of the operator', async () => {
+    const phone = await app.connectedNumber(user)
+    await user.post('/api/contacts/check', { token: phone.token, numbers: ['628123450001'] })
+    const admin = operatorOf(app.url)
+    await admin.post('/users', { email: user.email, full_name: 'Siti' }) // refused, and noted
+    await admin.patch(`/users/${user.id}`, { full_name: 'Siti', max_phone_numbers: 3 })
+    await leave()
+    laterBy(200)
+    for (let round = 0; round < 2; round++) await app.ctx.userDeletion.runOnce()
+    const { rows } = await app.db.query('select details from audit_log order by id')
+    expect(rows.map(({ details }) => details as unknown)).toEqual([{}, { max_phone_numbers: 3 }])
+    expect((await app.db.query(`select 1 from contact_checks where recipient = '628123450001'`)).rowCount).toBe(0)
   })
 
   it('takes nothing of others along', async () => {

@@ -49,6 +49,13 @@ it('slows down whoever guesses', async () => {
   expectRefusal(await guess(), 429, 'rate_limited')
 })
 
+it('notes what was asked for, whatever characters it has', async () => {
+  const admin = operatorOf(app.url)
+  for (const full_name of ['a\u0000b', '\ud800'])
+    expectRefusal(await admin.post('/users', { email: 'not an address', full_name }), 400, 'invalid_request')
+  await app.db.query('delete from audit_log')
+})
+
 it('notes every action before it runs, with its outcome and without passwords', async () => {
   const admin = operatorOf(app.url)
   const email = 'audited@example.com'

@@ -67,6 +67,18 @@ it('the key of the registration and an access token may do everything', async ()
   })
 })
 
+it('a webhook_url is a webhook: without that scope no key makes, moves or removes one', async () => {
+  const phone = await app.connectedNumber(user, { webhook_url: 'https://example.com/mine' })
+  const weak = await keyWith(['numbers', 'read'])
+  for (const webhook_url of ['https://example.com/theirs', null])
+    expectRefusal(await weak.patch(`/api/phone-numbers/${phone.id}`, { webhook_url }), 403, 'forbidden')
+  const theirs = { display_name: 'Shop', webhook_url: 'https://example.com/theirs' }
+  expectRefusal(await weak.post('/api/phone-numbers/create', theirs), 403, 'forbidden')
+  expect((await weak.patch(`/api/phone-numbers/${phone.id}`, { display_name: 'Renamed' })).status).toBe(200)
+  const strong = await keyWith(['numbers', 'webhooks'])
+  expect((await strong.patch(`/api/phone-numbers/${phone.id}`, { webhook_url: null })).status).toBe(200)
+})
+
 describe('a key that may only look after keys', () => {
   it('makes none that may do more than itself, changes none, and rotates none', async () => {
     const weak = await keyWith(['account', 'read'])

@@ -224,6 +224,7 @@ it.each([
     `insert into api_requests (endpoint, method, status_code, duration_ms, request_id) values ('/x', 'GET', 200, 1, 'r')`,
   ],
   ['ingress_keys', 7, `insert into ingress_keys (key) values ('x')`],
+  ['contact_checks', 7, `insert into contact_checks (recipient, on_whatsapp) values ('628000000001', true)`],
   ['unprocessed_events', 30, `insert into unprocessed_events (engine_name, reason, size) values ('e', 'r', 1)`],
   [
     'idempotency_keys',

@@ -267,6 +267,19 @@ describe('an incoming file', () => {
     expectRefusal(await stranger.get(`/api/messages/${id}/media`), 404, 'not_found')
   })
 
+  it.each([
+    ['application/x-\u5831\u544a', 'application/octet-stream'],
+    ['text/html\u2028', 'application/octet-stream'],
+    ['audio/ogg; codecs=opus', 'audio/ogg; codecs=opus'],
+    ['application/pdf; name="\u5831\u544a"', 'application/pdf'],
+  ])('has a type that a header can carry, whatever its sender wrote: %j', async (mimetype, told) => {
+    const { user, phone } = sender
+    const media = { type: 'document', base64: Buffer.from('bytes').toString('base64'), mimetype }
+    const id = await received(phone.controls.incoming(phone.engine_name, { chat: '628111222333', media }))
+    const got = await user.get(`/api/messages/${id}/media`).responseType('blob')
+    expect([got.status, got.headers['content-type']]).toEqual([200, told])
+  })
+
   it('that WhatsApp no longer has is gone when it is old, and worth another try when it is young', async () => {
     const { user, phone } = sender
     const id = await received(phone.controls.incoming(phone.engine_name, file(Buffer.alloc(0))))

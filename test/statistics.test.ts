@@ -60,6 +60,7 @@ it('are those of the last 30 days where no day is given', async () => {
 it.each([
   ['the range is upside down', '?start_date=2024-02-01&end_date=2024-01-01'],
   ['a day does not exist', '?start_date=2024-02-30'],
+  ['a year does not exist', '?start_date=0000-01-01&end_date=0000-01-05'],
   ['a day is written otherwise', '?start_date=31-01-2024'],
   ['a day is given twice', '?start_date=2024-01-01&start_date=2024-01-02'],
   ['the range is longer than ten years', '?start_date=1990-01-01&end_date=2024-01-01'],

@@ -1,6 +1,7 @@
 import type { Request, Response } from 'express'
 import { z } from 'zod'
 import type { Context } from '../context.js'
+import { checkScopes } from '../middleware/authenticate.js'
 import { Id, Page, nextCursor, numeric, parse, parseField } from './parse.js'
 import { presentNumber, presentQr, reasonOf, sendPicture, wantsPicture } from './present-number.js'
 
@@ -39,13 +40,20 @@ const PairingBody = z.object({
 const Wait = z.object({ wait: z.coerce.number().min(0).max(60).default(5) })
 const PairingWait = z.object({ wait: z.coerce.number().min(0).max(60).default(15) })
 
+/** A webhook gets the messages, whichever call makes it. */
+function checkWebhook({ access }: Request, { webhook_url }: { webhook_url?: string | null }) {
+  if (webhook_url !== undefined) checkScopes(access, ['webhooks'])
+}
+
 type Services = Pick<Context, 'phoneNumbers' | 'numberConnections' | 'numberSettings' | 'numberReports' | 'queue'>
 
 export function phoneNumberController(services: Services) {
   const { phoneNumbers, numberConnections, numberSettings, numberReports, queue } = services
   return {
     create: async (req: Request, res: Response) => {
-      const { phone, webhook_secret } = await phoneNumbers.create(req.user, parse(CreateBody, req.body))
+      const input = parse(CreateBody, req.body)
+      checkWebhook(req, input)
+      const { phone, webhook_secret } = await phoneNumbers.create(req.user, input)
       const secret = webhook_secret === undefined ? {} : { webhook_secret }
       res.status(201).json({ success: true, phone_number: { ...presentNumber(phone), ...presentQr(phone), ...secret } })
     },
@@ -70,7 +78,9 @@ export function phoneNumberController(services: Services) {
 
     update: async (req: Request, res: Response) => {
       const { id } = parse(Id, req.params)
-      const { phone, webhook_secret } = await numberSettings.update(req.user, id, parse(UpdateBody, req.body))
+      const changes = parse(UpdateBody, req.body)
+      checkWebhook(req, changes)
+      const { phone, webhook_secret } = await numberSettings.update(req.user, id, changes)
       const secret = webhook_secret === undefined ? {} : { webhook_secret }
       res.json({ success: true, phone_number: { ...presentNumber(phone), ...secret } })
     },

@@ -3,7 +3,11 @@ import { z } from 'zod'
 import type { StatisticsService } from '../services/statistics.js'
 import { parse } from './parse.js'
 
-const Day = z.iso.date('must be a day like 2024-01-31').optional()
+const DAY = 'must be a day like 2024-01-31'
+const Day = z.iso
+  .date(DAY)
+  .refine((day) => day >= '0001', DAY) // PostgreSQL has no year 0
+  .optional()
 const Range = z.object({ start_date: Day, end_date: Day })
 
 export function statisticsController(service: StatisticsService) {

@@ -35,3 +35,12 @@ export async function list(db: Queryable, page: { before?: number; limit: number
   )
   return rows
 }
+
+/** Takes what names this user out of what operators asked for: it was made under this address, or changed by its id. */
+export async function forgetUser(tx: Queryable, { id, email }: { id: number; email: string }): Promise<void> {
+  await tx.query(
+    `update audit_log set details = details - '{email,full_name,company_name}'::text[]
+      where (action like 'users.%' and target->>'id' = $1::text) or lower(trim(details->>'email')) = lower($2)`,
+    [id, email],
+  )
+}

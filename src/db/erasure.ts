@@ -19,6 +19,9 @@ const STATEMENTS = [
   'delete from api_requests where id in (select id from api_requests where user_id = $1 limit $2)',
   `delete from early_receipts where ctid in (
      select e.ctid from early_receipts e join phone_numbers p on p.id = e.phone_number_id where p.user_id = $1 limit $2)`,
+  `delete from contact_checks where recipient in (
+     select c.recipient from contact_checks c join phone_numbers p on p.id = c.phone_number_id
+      where p.user_id = $1 limit $2)`,
   `delete from unprocessed_events where id in (
      select u.id from unprocessed_events u where u.engine_name like 'user\\_' || $1::bigint || '\\_%' limit $2)`,
 ]

@@ -151,10 +151,26 @@ export async function markDeleted(tx: Queryable, id: number): Promise<void> {
   )
 }
 
-export async function listDeleted(db: Queryable, limit: number): Promise<(User & { deleted_at: Date })[]> {
-  const { rows } = await db.query<User & { deleted_at: Date }>(
-    `select ${columns}, deleted_at from users where deleted_at is not null order by deleted_at limit $1`,
+/** Deleted users who still have numbers. */
+export async function listLeaving(db: Queryable, limit: number): Promise<{ id: number }[]> {
+  const { rows } = await db.query<{ id: number }>(
+    `select id from users u
+      where deleted_at is not null
+        and exists (select 1 from phone_numbers p where p.user_id = u.id and p.deleted_at is null)
+      order by deleted_at limit $1`,
     [limit],
+  )
+  return rows
+}
+
+/** Users who were deleted before this moment and have no number any more. */
+export async function listGone(db: Queryable, before: Date, limit: number): Promise<{ id: number }[]> {
+  const { rows } = await db.query<{ id: number }>(
+    `select id from users u
+      where deleted_at < $1
+        and not exists (select 1 from phone_numbers p where p.user_id = u.id and p.deleted_at is null)
+      order by deleted_at limit $2`,
+    [before, limit],
   )
   return rows
 }

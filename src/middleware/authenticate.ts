@@ -39,11 +39,17 @@ export type ScopeGuard = RequestHandler & { scopes: readonly Scope[] }
 /** Lets a key through that has every one of these scopes. Stands at each route, before its body is read. */
 export function requireScope(...scopes: [Scope, ...Scope[]]): ScopeGuard {
   const guard: RequestHandler = (req, _res, next) => {
-    const missing = scopes.filter((scope) => !req.access.scopes.includes(scope))
-    if (missing.length === 0) return next()
-    throw new AppError('forbidden', `This API key lacks the scope ${missing.join(' and ')}. Use one that has it.`, {
-      details: { required: scopes, missing },
-    })
+    checkScopes(req.access, scopes)
+    next()
   }
   return Object.assign(guard, { scopes })
+}
+
+/** Throws `forbidden` unless the caller has all of these; for what only the body tells. */
+export function checkScopes(access: Access, scopes: readonly Scope[]): void {
+  const missing = scopes.filter((scope) => !access.scopes.includes(scope))
+  if (missing.length === 0) return
+  throw new AppError('forbidden', `This API key lacks the scope ${missing.join(' and ')}. Use one that has it.`, {
+    details: { required: scopes, missing },
+  })
 }

@@ -3,6 +3,7 @@ import type { Request, RequestHandler } from 'express'
 import { AppError, unauthorized } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { AdminReports } from '../services/admin-reports.js'
+import { toStorable } from '../services/sanitize.js'
 import { sha256 } from '../services/sha256.js'
 
 /** Only with the operator's key; without one in the settings these calls do not exist. */
@@ -26,7 +27,7 @@ export function audit(reports: AdminReports, log: Logger, action: string): Reque
       actor: actorOf(req),
       action,
       target: req.params,
-      details: withoutSecrets(req.body),
+      details: toStorable(withoutSecrets(req.body)),
       ip_address: req.ip ?? null,
       request_id: req.id,
     })

@@ -19,7 +19,6 @@ export interface ContactCheck {
   error?: string
 }
 
-const CACHE_DAYS = 7
 /** Asked of the engine at a time, with a pause between. */
 const CHUNK = 10
 const CHUNK_PAUSE_MS = 500
@@ -44,7 +43,7 @@ export class ContactService {
     const phone = await this.drafting.senderOf(user, sender)
     const asked = numbers.map((number) => this.parse(number))
     const recipients = [...new Set(asked.flatMap(({ recipient }) => recipient ?? []))]
-    const known = await contactChecks.find(this.db, recipients, CACHE_DAYS)
+    const known = await contactChecks.find(this.db, recipients)
     const unknown = recipients.filter((recipient) => !known.has(recipient))
     if (unknown.length > 0) for (const [recipient, found] of await this.ask(phone, unknown)) known.set(recipient, found)
     return asked.map((one) => ({

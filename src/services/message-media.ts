@@ -36,7 +36,7 @@ export class MessageMediaService {
     const { mime_type, file_name } = message.content as { mime_type?: string; file_name?: string }
     const kept = await media.find(this.db, id)
     if (kept)
-      return { bytes: kept, mime_type: mime_type ?? OCTETS, file_name: cleanFileName(file_name ?? `message-${id}`) }
+      return { bytes: kept, mime_type: mediaTypeOf(mime_type), file_name: cleanFileName(file_name ?? `message-${id}`) }
     if (message.whatsapp_id === null) throw notFound('file: the message was never sent')
     return this.slots.run(message.server_instance, () => this.ask(message, message.whatsapp_id!))
   }
@@ -54,13 +54,18 @@ export class MessageMediaService {
     if (status !== 201 || typeof file.base64 !== 'string') throw notAvailable(message.created_at)
     return {
       bytes: Buffer.from(file.base64, 'base64'),
-      mime_type: file.mimetype ?? OCTETS,
+      mime_type: mediaTypeOf(file.mimetype),
       file_name: cleanFileName(file.fileName ?? whatsappId),
     }
   }
 }
 
-const OCTETS = 'application/octet-stream'
+/** A sender can write anything there; what no header can carry is left out, with a parameter like `codecs=opus` kept. */
+function mediaTypeOf(text: unknown): string {
+  const [type, ...parameters] = String(text ?? '').split(/\s*;\s*/)
+  if (!/^[\w.+-]+\/[\w.+-]+$/.test(type!)) return 'application/octet-stream'
+  return [type, ...parameters.filter((one) => /^[\w-]+=[\w.+-]+$/.test(one))].join('; ')
+}
 
 /** The engine's texts do not tell "gone" from "try again"; the age does. */
 function notAvailable(created: Date): AppError {

@@ -1,7 +1,10 @@
 import type { Bus } from '../cache/bus.js'
 import * as apiKeys from '../db/api-keys.js'
+import * as auditLog from '../db/audit-log.js'
 import type { Database } from '../db/database.js'
 import * as erasure from '../db/erasure.js'
+import * as lanes from '../db/lanes.js'
+import * as numberPlacement from '../db/number-placement.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
 import * as users from '../db/users.js'
 import type { User } from '../db/users.js'
@@ -35,32 +38,44 @@ export class UserDeletion {
     await this.begin(user.id)
   }
 
-  /** From here on nobody can act for this user, its e-mail address is free, and nothing is posted to its webhooks. */
+  /** From here on nobody can act for this user, its e-mail address is free, nothing is sent or posted to its webhooks. */
   async begin(userId: number): Promise<void> {
     await this.db.transaction(async (tx) => {
-      if (!(await users.lock(tx, userId))) return
+      const user = await users.lock(tx, userId)
+      if (!user) return
       await apiKeys.revokeAll(tx, userId)
+      await auditLog.forgetUser(tx, user)
       await users.markDeleted(tx, userId)
       for (const webhook of await webhooks.listOwned(tx, userId, { limit: Number.MAX_SAFE_INTEGER }))
         await webhooks.markDeleted(tx, webhook)
+      const numbers = await numberPlacement.listOfUser(tx, userId)
+      await lanes.lock(tx, numbers)
+      await lanes.hold(tx, numbers, 'user_suspended')
     })
     this.bus.tell('auth.changed', { user_id: userId })
   }
 
   /** Goes on with every deletion that was begun; whatever fails is tried again in the next round. */
   async runOnce(): Promise<void> {
-    for (const user of await users.listDeleted(this.db, USERS_PER_ROUND))
-      await this.erase(user).catch((err: unknown) =>
-        this.log.warn({ err, user_id: user.id }, 'a user is not erased yet'),
-      )
+    for (const user of await users.listLeaving(this.db, USERS_PER_ROUND))
+      await this.attempt(user, () => this.unlink(user))
+    const settled = new Date(this.clock.now().getTime() - SETTLING_MS)
+    for (const user of await users.listGone(this.db, settled, USERS_PER_ROUND))
+      await this.attempt(user, () => this.erase(user))
   }
 
-  private async erase(user: User & { deleted_at: Date }): Promise<void> {
+  private async attempt({ id }: { id: number }, work: () => Promise<void>): Promise<void> {
+    await work().catch((err: unknown) => this.log.warn({ err, user_id: id }, 'a user is not erased yet'))
+  }
+
+  private async unlink(user: { id: number }): Promise<void> {
     for (const { id } of await phoneNumbers.listOwned(this.db, user.id, { limit: NUMBERS_PER_ROUND }))
       await this.numbers.delete(user, id).catch(ignoreMissing)
-    if (this.clock.now().getTime() - user.deleted_at.getTime() < SETTLING_MS) return
-    while ((await erasure.deleteSome(this.db, user.id, BATCH)) > 0);
-    await users.remove(this.db, user.id)
+  }
+
+  private async erase({ id }: { id: number }): Promise<void> {
+    while ((await erasure.deleteSome(this.db, id, BATCH)) > 0);
+    await users.remove(this.db, id)
   }
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import * as apiRequests from '../db/api-requests.js'
+import * as contactChecks from '../db/contact-checks.js'
 import type { Database } from '../db/database.js'
 import * as earlyReceipts from '../db/early-receipts.js'
 import * as events from '../db/events.js'
@@ -39,6 +40,7 @@ export class Pruner {
     await this.untilFew(() => ingress.pruneKeys(db, INGRESS_KEY_DAYS, BATCH, now))
     await this.untilFew(() => ingress.pruneUnprocessed(db, keep.event_days, BATCH, now))
     await this.untilFew(() => earlyReceipts.prune(db, EARLY_RECEIPT_HOURS, BATCH, now))
+    await this.untilFew(() => contactChecks.prune(db, BATCH, now))
     await this.untilFew(() => idempotencyKeys.prune(db, BATCH, now))
     await this.untilFew(() => webhookLogs.prune(db, keep.webhook_log_days, BATCH, now))
     await this.toTheYoung((at) => events.prune(db, at, keep.event_days, BATCH, now))
