@@ -1,5 +1,6 @@
 import { type Agent, request } from 'undici'
-import { TargetGuard, TargetRefused } from '../webhooks/target-guard.js'
+import { PrivateTargets } from '../webhooks/private-targets.js'
+import { TargetGuard, TargetRefused, bareHost, portOf } from '../webhooks/target-guard.js'
 
 export interface FetchedMedia {
   bytes: Buffer
@@ -19,11 +20,27 @@ export class MediaUnavailable extends Error {
   }
 }
 
+const SETTING = 'MEDIA_PRIVATE_TARGETS'
+
+interface Way {
+  guard: TargetGuard
+  agent: Agent
+}
+
+interface Folder extends Way {
+  hosts: PrivateTargets
+  path: string
+}
+
+function wayTo(private_targets: string[]): Way {
+  const guard = new TargetGuard({ private_targets, setting: SETTING })
+  return { guard, agent: guard.dispatcher({ connectTimeout: 5_000, headersTimeout: 15_000, bodyTimeout: 15_000 }) }
+}
+
 /** Fetches files from URLs that users gave: through the guard, without redirects, up to a size. */
 export class MediaClient {
-  private readonly guard: TargetGuard
-  private readonly agent: Agent
-  private readonly folders: { host: string; path: string }[]
+  private readonly anywhere: Way
+  private readonly folders: Folder[]
 
   /** An entry of `private_targets` may end in a folder, `host:port/folder/`: then only what lies in it is fetched. */
   constructor(private readonly options: { private_targets: string[]; max_bytes: number }) {
@@ -31,21 +48,19 @@ export class MediaClient {
       const slash = entry.search(/\/(?!\d{1,3}$)/) // a slash and up to three digits is a network, as in 10.0.0.0/8
       return slash < 0 ? { host: entry, path: '/' } : { host: entry.slice(0, slash), path: entry.slice(slash) }
     })
-    this.folders = targets.filter(({ path }) => path !== '/')
-    this.guard = new TargetGuard({
-      private_targets: targets.map(({ host }) => host),
-      setting: 'MEDIA_PRIVATE_TARGETS',
-    })
-    this.agent = this.guard.dispatcher({ connectTimeout: 5_000, headersTimeout: 15_000, bodyTimeout: 15_000 })
+    this.anywhere = wayTo(targets.filter(({ path }) => path === '/').map(({ host }) => host))
+    this.folders = targets
+      .filter(({ path }) => path !== '/')
+      .map(({ host, path }) => ({ ...wayTo([host]), path, hosts: new PrivateTargets([host], SETTING) }))
   }
 
   /** Throws TargetRefused or MediaUnavailable; both say what to do. */
   async fetch(url: string): Promise<FetchedMedia> {
-    const target = await this.guard.checkUrl(url)
-    this.checkFolder(target)
+    const { guard, agent } = this.choose(url)
+    const target = await guard.checkUrl(url)
     try {
       const response = await request(target, {
-        dispatcher: this.agent,
+        dispatcher: agent,
         headers: { 'user-agent': 'whatsapp-saas-api', accept: '*/*' },
         signal: AbortSignal.timeout(30_000),
       })
@@ -64,17 +79,24 @@ export class MediaClient {
     }
   }
 
-  close(): Promise<void> {
-    return this.guard.close()
+  async close(): Promise<void> {
+    await Promise.all([this.anywhere, ...this.folders].map(({ guard }) => guard.close()))
   }
 
-  private checkFolder(url: URL) {
-    const folders = this.folders.filter(({ host }) => host === url.host)
-    if (folders.length > 0 && !folders.some(({ path }) => url.pathname.startsWith(path)))
-      throw new TargetRefused(
-        'inside',
-        'This URL points inside the network. MEDIA_PRIVATE_TARGETS allows only one folder there.',
-      )
+  /**
+   * A folder is reached through a guard of its own, and only by the host as its entry has it: any name could lead to that
+   * address, and past the folder.
+   */
+  private choose(text: string): Way {
+    if (!URL.canParse(text)) return this.anywhere // which says what is wrong with it
+    const url = new URL(text)
+    const [host, port] = [bareHost(url.hostname), portOf(url)]
+    const there = this.folders.filter(({ hosts }) => hosts.allowsHost(host, port) || hosts.allowsAddress(host, port))
+    if (there.length === 0) return this.anywhere
+    const folder = there.find(({ path }) => url.pathname.startsWith(path))
+    // Some servers take an encoded slash for one, and go up with it.
+    if (folder && !/%2f|%5c/i.test(url.pathname)) return folder
+    throw new TargetRefused('inside', `This URL points inside the network. ${SETTING} allows only one folder there.`)
   }
 
   private async read(body: AsyncIterable<Buffer> & { destroy: () => void }, announced: number): Promise<Buffer> {

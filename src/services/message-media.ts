@@ -62,7 +62,7 @@ export class MessageMediaService {
 
 /** A sender can write anything there; what no header can carry is left out, with a parameter like `codecs=opus` kept. */
 function mediaTypeOf(text: unknown): string {
-  const [type, ...parameters] = String(text ?? '').split(/\s*;\s*/)
+  const [type, ...parameters] = (typeof text === 'string' ? text : '').split(/\s*;\s*/)
   if (!/^[\w.+-]+\/[\w.+-]+$/.test(type!)) return 'application/octet-stream'
   return [type, ...parameters.filter((one) => /^[\w-]+=[\w.+-]+$/.test(one))].join('; ')
 }

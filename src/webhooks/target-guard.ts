@@ -164,13 +164,13 @@ function refused(reason: keyof typeof MESSAGES): TargetRefused {
 }
 
 /** The host as it is compared: without the brackets of an IPv6 literal and without trailing dots. */
-function bareHost(hostname: string): string {
+export function bareHost(hostname: string): string {
   return hostname
     .replace(/^\[|\]$/g, '')
     .replace(/\.+$/, '')
     .toLowerCase()
 }
 
-function portOf(url: URL): number {
+export function portOf(url: URL): number {
   return Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
 }
