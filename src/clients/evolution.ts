@@ -255,7 +255,8 @@ export class EvolutionClient {
         headers: { apikey: this.options.api_key, 'content-type': 'application/json', accept: 'application/json' },
         body: JSON.stringify(body),
       }).answer
-      this.breaker.reached()
+      if (isGateways(status)) this.breaker.missed()
+      else this.breaker.reached()
       return { status, body: parse(text) }
     } catch (err) {
       const failure = unreachable(err)
@@ -283,6 +284,9 @@ export class EvolutionClient {
     }
   }
 }
+
+/** What a proxy says for an engine that it cannot reach; Evolution itself has no such status. */
+export const isGateways = (status: number): boolean => status >= 502 && status <= 504
 
 const path = (route: string, engineName: string) => `${route}/${encodeURIComponent(engineName)}`
 

@@ -140,5 +140,5 @@ export function parseItem(given: unknown): Envelope & { body: Body } {
 /** A list as JSON, or as text with commas. */
 function parseList(text: string): unknown {
   const value = parseField(text)
-  return value === text ? text.split(',').map((part) => part.trim()) : value
+  return typeof value === 'object' ? value : text.split(',').map((part) => part.trim()) // a lone number is a list too
 }

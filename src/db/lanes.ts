@@ -137,6 +137,9 @@ export async function takeNext(tx: Queryable, processId: number, lanes: Lane[]):
      moved as (
        update lanes l
           set in_flight = c.id,
+              blocked_reason = case when c.id is not null then l.blocked_reason end,
+              blocked_since = case when c.id is not null then l.blocked_since end,
+              failures = case when c.id is not null then l.failures else 0 end,
               due_at = case when c.id is not null then l.due_at
                             when l.restricted_until > now() then l.restricted_until end
          from due left join claimed c using (phone_number_id)

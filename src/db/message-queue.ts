@@ -363,7 +363,7 @@ export async function markKnown(
     `update messages m set new_contact = false
        from unnest($1::bigint[], $2::text[]) as c (phone_number_id, recipient)
       where m.phone_number_id = c.phone_number_id and m.recipient = c.recipient
-        and m.status = 'queued' and m.send_at is null and m.new_contact`,
+        and m.status = 'queued' and m.new_contact`,
     [contacts.map((c) => c.phone_number_id), contacts.map((c) => c.recipient)],
   )
 }

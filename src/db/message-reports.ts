@@ -167,7 +167,8 @@ export async function findExplained(tx: Queryable, phoneNumberIds: number[]) {
                            where k.phone_number_id = e.phone_number_id and k.whatsapp_id = e.whatsapp_id)
           and not exists (select 1 from messages f
                            where f.phone_number_id = m.phone_number_id and f.status = 'sending'
-                             and f.fingerprint = m.fingerprint))
+                             and f.fingerprint = m.fingerprint
+                             and e.sent_at >= f.starts_at - interval '2 seconds'))
      select id, whatsapp_id, sent_at from fit where reports = 1 and messages = 1`,
     [phoneNumberIds],
   )

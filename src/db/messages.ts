@@ -161,12 +161,19 @@ export async function listOwned(db: Queryable, userId: number, filter: Filter): 
 /** What it takes to send a message once more. */
 export async function findForRetry(db: Queryable, userId: number, id: number) {
   const { rows } = await db.query<
-    Message & { ttl_seconds: number; token: string; has_bytes: boolean; reply_to: string | null; fingerprint: Buffer }
+    Message & {
+      ttl_seconds: number
+      on_ambiguous: 'keep' | 'retry'
+      token: string
+      has_bytes: boolean
+      reply_to: string | null
+      fingerprint: Buffer
+    }
   >(
     `select ${columns
       .split(', ')
       .map((column) => `m.${column}`)
-      .join(', ')}, m.ttl_seconds, m.reply_to, m.fingerprint, p.token,
+      .join(', ')}, m.ttl_seconds, m.on_ambiguous, m.reply_to, m.fingerprint, p.token,
             exists (select 1 from media where message_id = m.id) as has_bytes
        from messages m join phone_numbers p on p.id = m.phone_number_id
       where m.user_id = $1 and m.id = $2`,

@@ -150,7 +150,7 @@ export async function findEachByToken(
   return inPlace(rows, wanted.length)
 }
 
-/** The user's connected numbers, the one that has been idle longest first: `from: "auto"` takes the first. */
+/** The user's connected numbers, always in the same order: `from: "auto"` takes them in turn. */
 export async function listConnected(db: Queryable, userId: number): Promise<PhoneNumber[]> {
   const { rows } = await db.query<PhoneNumber>(
     `select ${columns} from phone_numbers

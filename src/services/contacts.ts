@@ -40,7 +40,7 @@ export class ContactService {
     sender: { token?: string; from?: 'auto' },
     numbers: (string | number)[],
   ): Promise<ContactCheck[]> {
-    const phone = await this.drafting.senderOf(user, sender)
+    const phone = await this.drafting.senderOf(user, sender, 0)
     const asked = numbers.map((number) => this.parse(number))
     const recipients = [...new Set(asked.flatMap(({ recipient }) => recipient ?? []))]
     const known = await contactChecks.find(this.db, recipients)

@@ -43,6 +43,7 @@ interface Handling {
 
 const YEAR_MS = 366 * 86_400_000
 const MAX_RECIPIENTS = 10_000
+const MAX_TURNS = 10_000
 
 /** A number in one of these states comes back only when somebody links it again. */
 const NEEDS_LINK = new Set([
@@ -58,7 +59,8 @@ const NEEDS_LINK = new Set([
 export class Drafting {
   private readonly byTokens: GroupCommit<{ user_id: number; token: string }, Sender | undefined>
   private readonly recipients = new Map<string | number, Recipient>()
-  private turn = 0
+  /** How often each user has left the choice to us. */
+  private readonly turns = new Map<number, number>()
 
   constructor(
     private readonly db: Database,
@@ -68,10 +70,10 @@ export class Drafting {
     this.byTokens = new GroupCommit((wanted) => phoneNumbers.findEachByToken(db, wanted))
   }
 
-  /** The number that sends: by token, or the user's connected ones in turn. */
-  async senderOf(user: User, { token, from }: { token?: string; from?: 'auto' }): Promise<Sender> {
+  /** The number that sends: by token, or the user's connected ones in turn; what only asks takes no turn. */
+  async senderOf(user: User, { token, from }: { token?: string; from?: 'auto' }, takes = 1): Promise<Sender> {
     refuseExpired(user)
-    const phone = token === undefined ? await this.nextConnected(user, from) : await this.byToken(user, token)
+    const phone = token === undefined ? await this.nextConnected(user, from, takes) : await this.byToken(user, token)
     refuseUnlinked(phone)
     return phone
   }
@@ -161,11 +163,14 @@ export class Drafting {
     return phone
   }
 
-  private async nextConnected(user: User, from: 'auto' | undefined): Promise<Sender> {
+  private async nextConnected(user: User, from: 'auto' | undefined, takes: number): Promise<Sender> {
     if (from !== 'auto') throw invalidRequest('Give the token of a phone number, or "from": "auto".')
     const connected = await phoneNumbers.listConnected(this.db, user.id)
     if (connected.length === 0) throw notConnected('None of your phone numbers is connected. Link one first.')
-    return connected[this.turn++ % connected.length]!
+    const turn = this.turns.get(user.id) ?? 0
+    if (this.turns.size >= MAX_TURNS) this.turns.clear()
+    this.turns.set(user.id, turn + takes)
+    return connected[turn % connected.length]!
   }
 }
 
@@ -176,7 +181,7 @@ const SCAN = 'Scan its QR code: GET /api/phone-numbers/{id}/qr.'
 function refuseUnlinked(phone: Sender) {
   if (phone.first_connected_at === null) throw notConnected(`This phone number was never connected. ${SCAN}`)
   const mustRelink =
-    ['created', 'qr_ready'].includes(phone.status) ||
+    ['created', 'connecting', 'qr_ready'].includes(phone.status) ||
     (phone.status === 'disconnected' && NEEDS_LINK.has(phone.status_reason ?? ''))
   if (mustRelink) throw notConnected(`This phone number must be linked again. ${SCAN}`)
 }

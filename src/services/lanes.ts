@@ -190,10 +190,14 @@ export class Lanes {
     }
   }
 
+  /** Until there is room on its server the process may stop and let go of it. */
   private async post(message: Claimed, bytes?: Buffer): Promise<Outcome | 'not ours' | undefined> {
-    const file = hasMedia(message.type) ? (bytes ?? (await media.find(this.db, message.id))) : undefined
-    return this.pool.withRoom(message.server_instance, async (client) => {
+    const letGo = new Promise<undefined>((resolve) => this.held.set(message.id, () => resolve(undefined)))
+    const posted = this.pool.withRoom(message.server_instance, async (client) => {
+      // Not before: those who wait would fill the memory with their files.
+      const file = hasMedia(message.type) ? (bytes ?? (await media.find(this.db, message.id))) : undefined
       if (this.stopping) return undefined
+      this.held.delete(message.id)
       // Under another id than the claim's, it was declared dead in between and its claims were taken over.
       if (!this.process.isAlive() || this.process.id !== message.process_id) return 'not ours'
       const { route, body } = enginePayload(message, file)
@@ -208,6 +212,7 @@ export class Lanes {
       this.report(message, outcome, Date.now() - started)
       return outcome
     })
+    return Promise.race([posted, letGo]).finally(() => this.held.delete(message.id))
   }
 
   private report(message: Claimed, outcome: Outcome, ms: number) {
@@ -243,7 +248,8 @@ export class Lanes {
       case 'failed':
         return { ...base, status: 'failed', error_code: outcome.code, error_message: outcome.message }
       case 'ambiguous':
-        return { ...base, status: 'unconfirmed', error_code: 'no_clear_answer', error_message: UNCONFIRMED }
+        // Those behind it must not meet the same, one after the other.
+        return { ...base, ...UNCONFIRMED, blocked_reason: outcome.reason ?? null }
       case 'wait':
         return { ...base, ...this.waiting(message, outcome.reason) }
     }
@@ -288,5 +294,9 @@ const jitter = () => 0.75 + Math.random() / 2
 /** Where a message goes out: its number's instance and server. */
 export type Route = Pick<Claimed, 'engine_name' | 'server_instance'>
 
-const UNCONFIRMED =
-  'The engine did not say clearly whether this message went out, so it may or may not have arrived. It is not sent again by itself.'
+const UNCONFIRMED = {
+  status: 'unconfirmed' as const,
+  error_code: 'no_clear_answer',
+  error_message:
+    'The engine did not say clearly whether this message went out, so it may or may not have arrived. It is not sent again by itself.',
+}

@@ -135,9 +135,8 @@ export class MessageService {
       { type: 'text', text: '' },
       { idempotency },
     )
-    const { type, content, reply_to, ttl_seconds } = message
-    const { fingerprint } = message
-    const again = { ...draft, type, content, reply_to, ttl_seconds, bytes, fingerprint }
+    const { type, content, reply_to, ttl_seconds, on_ambiguous, fingerprint } = message
+    const again = { ...draft, type, content, reply_to, ttl_seconds, on_ambiguous, bytes, fingerprint }
     return this.answer(user, await this.accept(user, { draft: again, route }), wait)
   }
 

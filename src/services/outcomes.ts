@@ -1,4 +1,4 @@
-import type { EngineAnswer, EngineUnreachable } from '../clients/evolution.js'
+import { type EngineAnswer, type EngineUnreachable, isGateways } from '../clients/evolution.js'
 
 /**
  * How a send ended, as far as anybody can know. The classes follow what a stand-in for WhatsApp really received for
@@ -11,7 +11,7 @@ export type Outcome =
   /** Certainly not sent, and never will be. */
   | { kind: 'failed'; code: FailureCode; message: string }
   /** It may have gone out: never resend blindly. */
-  | { kind: 'ambiguous'; text: string }
+  | { kind: 'ambiguous'; text: string; reason?: 'server_unreachable' }
 
 export type WaitReason = 'server_unreachable' | 'server_refused' | 'number_disconnected' | 'engine_error'
 export type FailureCode = 'recipient_not_on_whatsapp' | 'media_rejected' | 'invalid_request' | 'engine_error'
@@ -35,7 +35,10 @@ export function judgeAnswer(answer: EngineAnswer, to: { group: boolean }): Outco
   // Whoever says it, engine or proxy: it has not taken the request in.
   if (status === 413)
     return { kind: 'failed', code: 'media_rejected', message: 'The engine does not take a file of this size.' }
-  if (!isEvolutionShaped(body, status)) return { kind: 'ambiguous', text: `${status} ${text}`.slice(0, 200) }
+  if (!isEvolutionShaped(body, status)) {
+    const unclear = { kind: 'ambiguous' as const, text: `${status} ${text}`.slice(0, 200) }
+    return isGateways(status) ? { ...unclear, reason: 'server_unreachable' } : unclear
+  }
   if (status === 404) return { kind: 'wait', reason: 'number_disconnected', text }
   // Evolution turns whatever fails in or after the write into a 400, so its own 500 came before it.
   if (status === 500) {

@@ -30,6 +30,8 @@ export interface NewNumber {
 
 /** More than any queue holds: a deletion leaves nothing behind. */
 const MAX_QUEUE = 10_000_000
+/** A long queue is ended in parts before the deletion: in one, its events would fill the memory. */
+const QUEUE_BATCH = 500
 
 /** How long a create waits for the QR code before it answers without one. */
 const QR_WAIT_MS = 6_000
@@ -76,6 +78,7 @@ export class PhoneNumberService {
 
   /** Gone for its owner at once; the engine's side follows until the engine says so itself. */
   async delete(user: Pick<User, 'id'>, id: number): Promise<void> {
+    await this.endLongQueue(user, id)
     const phone = await this.db.transaction(async (tx) => {
       await usage.lockAll(tx, [user.id])
       const owned = await phoneNumbers.findOwned(tx, user.id, id)
@@ -91,6 +94,16 @@ export class PhoneNumberService {
     })
     // Best effort for the hurried; the remover goes on until the engine answers 404.
     if (!phone.parked_at) await this.removals.hurry(engineNameOf(phone), phone.server_instance)
+  }
+
+  /** Until what is left can be ended together with the number. */
+  private async endLongQueue(user: Pick<User, 'id'>, id: number): Promise<void> {
+    if (!(await phoneNumbers.findOwned(this.db, user.id, id))) throw notFound('phone number')
+    for (;;) {
+      const waiting = await queue.listQueued(this.db, id, QUEUE_BATCH)
+      if (waiting.length < QUEUE_BATCH) return
+      await this.db.transaction((tx) => endWaiting(tx, waiting, NUMBER_DELETED))
+    }
   }
 
   private async checkUrl(text: string): Promise<string> {

@@ -56,7 +56,12 @@ export async function settle(db: Database, endings: Ending[], options: Options):
     )
     const now = new Map([...ended, ...renewed].map((message) => [message?.id, message]))
     const claims = new Map(next.map((claimed) => [claimed.phone_number_id, claimed]))
-    return endings.map(({ id, phone_number_id }) => ({ message: now.get(id), next: claims.get(phone_number_id) }))
+    // The ending that frees the lane starts what comes next; one that comes late beside it must not start it again.
+    const holders = new Map(locked.map((lane) => [lane.phone_number_id, lane.in_flight]))
+    return endings.map(({ id, phone_number_id }) => ({
+      message: now.get(id),
+      next: holders.get(phone_number_id) === id ? claims.get(phone_number_id) : undefined,
+    }))
   }, BEGIN_BY_KEYS)
 }
 
@@ -95,10 +100,7 @@ export async function account(tx: Queryable, changed: Changed[]): Promise<void> 
 
 async function applyEarlyReceipts(tx: Queryable, early: reports.Receipt[]): Promise<Changed[]> {
   const received = await reports.applyReceipts(tx, early)
-  await recordAcknowledgements(
-    tx,
-    received.filter((message) => message.status === 'failed'),
-  )
+  await recordAcknowledgements(tx, received)
   return received
 }
 
