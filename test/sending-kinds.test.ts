@@ -109,7 +109,14 @@ describe('what reaches the engine', () => {
     const one = await send('send-text', { ...to(GROUP), text: 'hey', mentions: ['+62 812-3456-7890', 6591234567] })
     const form = { ...to(GROUP), text: 'hey' }
     for (const mentions of ['6591234567', '6591234567, 6281234567890'])
-      expect((await sender.user.post('/api/messages/send-text').type('form').send({ ...form, mentions })).status).toBe(200)
+      expect(
+        (
+          await sender.user
+            .post('/api/messages/send-text')
+            .type('form')
+            .send({ ...form, mentions })
+        ).status,
+      ).toBe(200)
     expect(one.asked).toEqual({ number: GROUP, text: 'hey', mentioned: ['6281234567890', '6591234567'] })
     const all = await send('send-text', { ...to(GROUP), text: 'everybody', mention_all: true })
     expect(all.asked).toEqual({ number: GROUP, text: 'everybody', mentionsEveryOne: true })
