@@ -96,7 +96,7 @@ export function buildContext(config: Config, resources: Resources) {
   const membership = new Membership(db, bus, config.role)
   const waitingRoom = new WaitingRoom(bus)
   const instances = new InstanceService(pool, config.engine)
-  const placement = new Placement(db, config.engine)
+  const placement = new Placement(db, pool, config.engine)
   const changes = new NumberChanges(db, bus)
   const linking = new Linking(db, instances, placement, changes, waitingRoom)
   const removals = new InstanceRemovals(db, instances)

@@ -28,15 +28,22 @@ export async function insert(tx: Queryable, phoneNumberId: number): Promise<void
 
 /**
  * Takes what is due on servers that are well, for `leaseSeconds`: numbers that are connected or reconnect by
- * themselves. The others wait for a scan and are moved out of the way.
+ * themselves. The others wait for a scan or are gone, and are moved out of the way; `claimed` counts them too.
  */
-export async function claimDue(db: Queryable, limit: number, leaseSeconds: number, now?: Date): Promise<Due[]> {
+export async function claimDue(
+  db: Queryable,
+  limit: number,
+  leaseSeconds: number,
+  now?: Date,
+): Promise<{ claimed: number; due: Due[] }> {
   const { rows } = await db.query<Due>(
     `with due as (
        select phone_number_id from connection_checks where check_at <= coalesce($3, now())
         order by check_at limit $1 for update skip locked)
      update connection_checks c
-        set check_at = coalesce($3, now()) + make_interval(secs => $2)
+        set check_at = case when p.deleted_at is not null then 'infinity'
+                            when p.parked_at is not null then coalesce($3, now()) + interval '1 hour'
+                            else coalesce($3, now()) + make_interval(secs => $2) end
        from due, phone_numbers p, servers s, lanes l
       where c.phone_number_id = due.phone_number_id and p.id = c.phone_number_id and s.name = p.server_instance
         and l.phone_number_id = p.id
@@ -49,7 +56,7 @@ export async function claimDue(db: Queryable, limit: number, leaseSeconds: numbe
                  and (p.status = 'connected' or p.status = 'disconnected' and p.status_reason = 'reconnecting') as ours`,
     [limit, leaseSeconds, now ?? null],
   )
-  return (rows as (Due & { ours: boolean })[]).filter(({ ours }) => ours)
+  return { claimed: rows.length, due: (rows as (Due & { ours: boolean })[]).filter(({ ours }) => ours) }
 }
 
 export interface Outcome {

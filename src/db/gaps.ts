@@ -86,7 +86,7 @@ export async function claimDue(db: Queryable, now: Date | null, leaseSeconds: nu
         cross join lateral (
           select id from gaps where server_instance = s.name and due_at <= coalesce($1, now())
            order by due_at, id limit 1 for update skip locked) g
-        where s.healthy is not false)
+        where s.healthy is not false and s.state <> 'disabled')
      update gaps g
         set due_at = coalesce($1, now()) + make_interval(secs => $2), attempts = g.attempts + 1
        from due, phone_numbers p
@@ -110,4 +110,9 @@ export async function close(tx: Queryable, gap: Pick<Gap, 'id' | 'from_at' | 'un
 
 export async function postpone(db: Queryable, id: number, dueAt: Date): Promise<void> {
   await db.query('update gaps set due_at = $2 where id = $1', [id, dueAt])
+}
+
+/** Nobody is told what a deleted number missed. */
+export async function forget(tx: Queryable, phoneNumberId: number): Promise<void> {
+  await tx.query('delete from gaps where phone_number_id = $1', [phoneNumberId])
 }

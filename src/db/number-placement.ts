@@ -30,6 +30,18 @@ export async function setPairingNumber(tx: Queryable, id: number, number: string
   await tx.query('update phone_numbers set pairing_number = $2, pairing_code = null where id = $1', [id, number])
 }
 
+/** A socket is being opened: until a code comes, or the patience with it ends, nobody opens one more. */
+export async function noteOpening(db: Queryable, id: number, generation: number): Promise<void> {
+  await db.query(
+    `update phone_numbers
+        set status = 'connecting', status_reason = null, status_changed_at = now(), qr_code = null,
+            qr_expires_at = null, pairing_code = null
+      where id = $1 and engine_generation = $2
+        and (status = 'qr_ready' or status = 'disconnected' and status_reason is distinct from 'reconnecting')`,
+    [id, generation],
+  )
+}
+
 export async function moveToServer(db: Queryable, id: number, serverInstance: string): Promise<void> {
   await db.query('update phone_numbers set server_instance = $2 where id = $1', [id, serverInstance])
 }
@@ -68,17 +80,27 @@ export async function adopt(tx: Queryable, id: number): Promise<PhoneNumber> {
   return rows[0]!
 }
 
+export type Unlinked = Pick<
+  PhoneNumber,
+  'id' | 'server_instance' | 'instance_name' | 'engine_generation' | 'receive_groups' | 'status' | 'status_reason'
+> & {
+  /** Its server is not spoken to. */
+  disabled: boolean
+}
+
 /** Numbers that wait for a scan nobody makes; those that reconnect by themselves are not among them. */
-export async function listUnlinked(db: Queryable, minutes: number, limit: number): Promise<number[]> {
-  const { rows } = await db.query<{ id: number }>(
-    `select id from phone_numbers
-      where deleted_at is null and parked_at is null and status <> 'connected'
-        and coalesce(link_asked_at, created_at) < now() - make_interval(mins => $1)
-        and (status <> 'disconnected' or status_reason <> 'reconnecting')
-      order by coalesce(link_asked_at, created_at) limit $2`,
+export async function listUnlinked(db: Queryable, minutes: number, limit: number): Promise<Unlinked[]> {
+  const { rows } = await db.query<Unlinked>(
+    `select p.id, p.server_instance, p.instance_name, p.engine_generation, p.receive_groups, p.status, p.status_reason,
+            s.state = 'disabled' as disabled
+       from phone_numbers p join servers s on s.name = p.server_instance
+      where p.deleted_at is null and p.parked_at is null and p.status <> 'connected'
+        and coalesce(p.link_asked_at, p.created_at) < now() - make_interval(mins => $1)
+        and (p.status <> 'disconnected' or p.status_reason <> 'reconnecting')
+      order by coalesce(p.link_asked_at, p.created_at) limit $2`,
     [minutes, limit],
   )
-  return rows.map((row) => row.id)
+  return rows
 }
 
 /** Every number a server owns, parked ones too. */

@@ -72,7 +72,7 @@ export async function listStalled(db: Queryable, graceSeconds: number): Promise<
   const { rows } = await db.query<Stalled>(
     `select p.id, p.server_instance, p.instance_name, p.engine_generation, p.receive_groups from phone_numbers p join servers s on s.name = p.server_instance
       where p.reconnecting_since < now() - make_interval(secs => $1) and p.status = 'connected'
-        and p.deleted_at is null and s.healthy is not false
+        and p.deleted_at is null and s.healthy is not false and s.state <> 'disabled'
       limit 500`,
     [graceSeconds],
   )

@@ -48,6 +48,7 @@ export async function seed(db: Queryable, servers: { name: string; url: string }
     `insert into servers (name, url) select * from unnest($1::text[], $2::text[])
          on conflict (name) do update
         set url = excluded.url, listed = true, source = 'setting', removed_at = null,
+            state = case when servers.removed_at is null then servers.state else 'active' end,
             healthy = case when servers.url = excluded.url then servers.healthy end`,
     [names, servers.map((server) => server.url)],
   )

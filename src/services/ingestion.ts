@@ -90,11 +90,11 @@ function attribute(batch: EngineEvent[], owners: Map<string, Phone>): Told[] {
   })
 }
 
-/** An adopted instance keeps the name it has (generation 0), whatever that looks like. */
+/** An adopted instance keeps the name it has (generation 0), whatever that looks like: it comes first. */
 function namesOf(engineName: string): { instance: string; generation: number }[] {
   const match = ENGINE_NAME.exec(engineName)
   const adopted = { instance: engineName, generation: 0 }
-  return match ? [{ instance: match[1]!, generation: Number(match[2]) }, adopted] : [adopted]
+  return match ? [adopted, { instance: match[1]!, generation: Number(match[2]) }] : [adopted]
 }
 
 /** Plays the state facts of each number in the order they came; facts of an earlier generation are not applied. */

@@ -40,14 +40,19 @@ export class InstanceImport {
       })
     if (status !== 200 || !Array.isArray(body)) throw unavailable('The server did not list its instances.')
     const found = body.map(read).filter((one) => one !== undefined)
-    const candidates = found.flatMap(({ instance_name }) => [instance_name, instance_name.replace(/_g\d{1,9}$/, '')])
+    const candidates = found.flatMap(({ instance_name }) => [instance_name, baseOf(instance_name)])
     const ours = new Set((await numberPlacement.findByInstances(this.db, candidates)).map((row) => row.instance_name))
-    return found.filter((one) => !ours.has(one.instance_name) && !ours.has(one.instance_name.replace(/_g\d{1,9}$/, '')))
+    const basesOfOurs = new Set([...ours].map(baseOf))
+    return found.filter(
+      ({ instance_name }) => !ours.has(baseOf(instance_name)) && !basesOfOurs.has(baseOf(instance_name)),
+    )
   }
 
   /** All of them or none: what was adopted is let go of again when a later one fails. */
   async adopt(serverName: string, userId: number, names: string[]): Promise<PhoneNumber[]> {
     const listed = new Map((await this.list(serverName)).map((one) => [one.instance_name, one]))
+    if (new Set(names.map(baseOf)).size < names.length)
+      throw invalidRequest('instances: name each once, and not one beside another that only lacks its _g and a number.')
     const missing = names.filter((name) => !listed.has(name))
     if (missing.length > 0)
       throw invalidRequest(`instances: ${missing.join(', ')} is not on this server, or is a phone number already.`)
@@ -104,10 +109,16 @@ export class InstanceImport {
     await connectionChecks.begin(this.db, phone.id, this.instances.fingerprint(phone))
   }
 
-  private async learn(phone: PhoneNumber, { state, phone_number }: Found): Promise<void> {
-    if (state === 'open') await this.changes.apply(phone, { kind: 'state', state, reason: null, phone_number })
+  /** Its row may lag behind, so the engine is asked. */
+  private async learn(phone: PhoneNumber, row: Found): Promise<void> {
+    const state = await this.instances.stateOf(phone).catch(() => row.state)
+    if (state === 'open')
+      await this.changes.apply(phone, { kind: 'state', state, reason: null, phone_number: row.phone_number })
   }
 }
+
+/** `shop_g2` is how the third life of a number `shop` would be called, so there cannot be both. */
+const baseOf = (name: string) => name.replace(/_g\d{1,9}$/, '')
 
 /** Version 1.8 nests what newer ones answer flat. */
 function read(row: unknown): Found | undefined {

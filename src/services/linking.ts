@@ -1,5 +1,6 @@
 import * as connectionChecks from '../db/connection-checks.js'
 import type { Database } from '../db/database.js'
+import * as instanceRemovals from '../db/instance-removals.js'
 import * as numberPlacement from '../db/number-placement.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
 import type { PhoneNumber } from '../db/phone-numbers.js'
@@ -44,15 +45,27 @@ export class Linking {
     for (const tried = [phone.server_instance]; ; tried.push(phone.server_instance)) {
       try {
         await this.instances.create(phone)
+        await this.refuseOvertaken(phone)
         return await connectionChecks.begin(this.db, phone.id, this.instances.fingerprint(phone))
       } catch (err) {
         if (!(err instanceof ServerNotReached)) throw err
         await this.placement.noteUnreachable(phone.server_instance)
-        const next = await this.db.transaction((tx) => this.placement.choose(tx, tried))
-        await numberPlacement.moveToServer(this.db, phone.id, next.name)
+        const next = await this.db.transaction(async (tx) => {
+          const chosen = await this.placement.choose(tx, tried)
+          await numberPlacement.moveToServer(tx, phone.id, chosen.name)
+          return chosen
+        })
         phone.server_instance = next.name
       }
     }
+  }
+
+  /** Whoever parked or deleted the number meanwhile found nothing to remove yet. */
+  private async refuseOvertaken(phone: PhoneNumber): Promise<void> {
+    const [now] = await numberPlacement.findByInstances(this.db, [phone.instance_name])
+    if (now && !now.deleted && !now.parked && now.engine_generation === phone.engine_generation) return
+    await instanceRemovals.insert(this.db, engineNameOf(phone), phone.server_instance)
+    throw new AppError('conflict', 'Somebody else has unlinked or deleted this phone number meanwhile.')
   }
 
   private async openOnce(phone: PhoneNumber, wish: Wish): Promise<void> {
@@ -62,7 +75,10 @@ export class Linking {
       const now = await phoneNumbers.findOwned(this.db, phone.user_id, phone.id)
       const need = now ? needOf(now, wish, new Date()) : 'nothing'
       if (!now || need === 'nothing') return
-      if (need === 'new_instance') await this.changes.park(now.id, null)
+      // The phone may have scanned since then: what is linked now is not thrown away.
+      const when = (phone: PhoneNumber) =>
+        phone.engine_generation === now.engine_generation && needOf(phone, wish, new Date()) === need
+      if (need === 'new_instance' && !(await this.changes.park(now.id, null, { when }))) return
       await this.openSocket(need === 'new_instance' ? { ...now, parked_at: new Date() } : now, wish)
     } finally {
       await numberPlacement.releaseLinking(this.db, phone.id)
@@ -73,6 +89,7 @@ export class Linking {
     const placed = phone.parked_at ? await this.revive(phone) : await this.ensure(phone)
     if (!placed) return
     await numberPlacement.setPairingNumber(this.db, placed.id, wish.pairing_number ?? null)
+    await numberPlacement.noteOpening(this.db, placed.id, placed.engine_generation)
     const qr = await this.instances.connect(placed, wish.pairing_number)
     if (qr) await this.changes.apply(placed, { kind: 'qr', ...qr })
   }

@@ -1,5 +1,6 @@
 import { EngineUnreachable } from '../clients/evolution.js'
 import type { Database } from '../db/database.js'
+import * as numberPlacement from '../db/number-placement.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
 import type { PhoneNumber } from '../db/phone-numbers.js'
 import type { User } from '../db/users.js'
@@ -9,6 +10,8 @@ import { type InstanceService, engineNameOf } from './instances.js'
 import type { Linking } from './linking.js'
 import type { NumberChanges } from './number-changes.js'
 import { RecipientInvalid, parseRecipient } from './recipients.js'
+
+const CONNECTING_SECONDS = 60
 
 /** What the owner of a number can do to its connection. */
 export class NumberConnections {
@@ -75,13 +78,24 @@ export class NumberConnections {
       if (state === 'open' && !evenIfOpen)
         await this.changes.apply(phone, { kind: 'state', state: 'open', reason: null, phone_number: null })
       else if (state === 'open') await this.instances.restart(phone)
-      else if (state === 'close' && phone.last_event_at && isQuiet(phone)) await this.instances.connect(phone)
+      else if (state === 'close') await this.connectOnce(phone)
     } catch (err) {
       if (err instanceof EngineUnreachable)
         throw unavailable('The WhatsApp engine cannot be reached. Try again in a minute.', err)
       throw err
     }
     return (await phoneNumbers.findOwned(this.db, phone.user_id, phone.id)) ?? phone
+  }
+
+  /** Under the lock of linking, as everybody who opens a socket: two of them would fight over the session. */
+  private async connectOnce({ id, user_id }: PhoneNumber): Promise<void> {
+    if (!(await numberPlacement.claimLinking(this.db, id, CONNECTING_SECONDS))) return
+    try {
+      const now = await phoneNumbers.findOwned(this.db, user_id, id)
+      if (now?.last_event_at && isQuiet(now)) await this.instances.connect(now)
+    } finally {
+      await numberPlacement.releaseLinking(this.db, id)
+    }
   }
 
   private async get(user: User, id: number): Promise<PhoneNumber> {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Database } from '../db/database.js'
+import * as gaps from '../db/gaps.js'
 import * as instanceRemovals from '../db/instance-removals.js'
 import * as lanes from '../db/lanes.js'
 import * as queue from '../db/message-queue.js'
@@ -88,6 +89,7 @@ export class PhoneNumberService {
       await lanes.close(tx, id)
       await phoneNumbers.markDeleted(tx, id)
       await webhooks.deleteOfNumber(tx, id)
+      await gaps.forget(tx, id)
       await endWaiting(tx, await queue.listQueued(tx, id, MAX_QUEUE), NUMBER_DELETED)
       if (!locked.parked_at) await instanceRemovals.insert(tx, engineNameOf(locked), locked.server_instance)
       return locked

@@ -1,3 +1,4 @@
+import type { ServerPool } from '../clients/server-pool.js'
 import type { Database, Queryable } from '../db/database.js'
 import * as servers from '../db/servers.js'
 import type { Server } from '../db/servers.js'
@@ -7,13 +8,17 @@ import { AppError } from '../errors.js'
 export class Placement {
   constructor(
     private readonly db: Database,
+    private readonly pool: ServerPool,
     private readonly options: { server_memory_mb: number },
   ) {}
 
   /** Throws `no_capacity`. The choice is safe from others until the transaction ends. */
   async choose(tx: Queryable, except: string[] = []): Promise<Server> {
     const server = await servers.takeNext(tx, except, this.options.server_memory_mb)
-    if (server) return server
+    if (server) {
+      this.pool.set(server.name, server.url) // another replica may have added it a moment ago
+      return server
+    }
     throw new AppError('no_capacity', 'No WhatsApp server can take a phone number right now. Try again in a minute.', {
       retry_after_seconds: 60,
     })

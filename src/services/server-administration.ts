@@ -1,13 +1,13 @@
 import { EngineUnreachable } from '../clients/evolution.js'
 import type { ServerPool } from '../clients/server-pool.js'
-import type { Database } from '../db/database.js'
+import type { Database, Queryable } from '../db/database.js'
 import * as instanceRemovals from '../db/instance-removals.js'
 import * as numberPlacement from '../db/number-placement.js'
 import * as servers from '../db/servers.js'
 import type { Changes, Server } from '../db/servers.js'
 import { AppError, invalidRequest, notFound } from '../errors.js'
 import type { Placement } from './placement.js'
-import { diagnose, identify } from './server-diagnosis.js'
+import { type Identity, diagnose, identify } from './server-diagnosis.js'
 
 export interface NewServer {
   name: string
@@ -59,10 +59,7 @@ export class ServerAdministration {
   /** Only a server that answers as an Evolution with our key, and that is not in the pool under another name. */
   async add(server: NewServer): Promise<ServerView> {
     const identity = await this.examine(server.url)
-    const twin = (await servers.list(this.db)).find(
-      (one) => one.url === server.url || (identity.client_name !== null && one.client_name === identity.client_name),
-    )
-    if (twin && twin.name !== server.name) throw sameServer(twin)
+    await this.refuseTwin(this.db, server, identity)
     if (!(await servers.insert(this.db, server)))
       throw new AppError('conflict', 'There is a server of this name already.')
     this.pool.set(server.name, server.url)
@@ -72,16 +69,21 @@ export class ServerAdministration {
   }
 
   async update(name: string, changes: Changes): Promise<ServerView> {
-    if (changes.url !== undefined) await this.examine(changes.url)
+    const { url } = changes
+    const identity = url === undefined ? undefined : await this.examine(url)
     await this.db.transaction(async (tx) => {
       await servers.lockPlacement(tx)
       const server = await servers.lock(tx, name)
       if (!server) throw notFound('server')
-      if (changes.url !== undefined && server.source === 'setting' && server.listed)
+      if (url !== undefined && server.source === 'setting' && server.listed)
         throw new AppError('conflict', 'The address of this server stands in EVOLUTION_SERVERS. Change it there.')
+      if (url !== undefined && identity) {
+        await this.refuseTwin(tx, { name, url }, identity)
+        await refuseStranger(tx, server, identity)
+      }
       await servers.update(tx, name, changes)
     })
-    if (changes.url !== undefined) this.pool.set(name, changes.url)
+    if (url !== undefined) this.pool.set(name, url)
     if (changes.state === 'disabled') this.pool.breaker(name).open()
     else if (changes.state !== undefined) this.pool.breaker(name).close()
     return this.get(name)
@@ -103,6 +105,15 @@ export class ServerAdministration {
     })
   }
 
+  private async refuseTwin(db: Queryable, server: Pick<Server, 'name' | 'url'>, { client_name }: Identity) {
+    const twin = (await servers.list(db)).find(
+      (one) =>
+        one.name !== server.name &&
+        (one.url === server.url || (client_name !== null && one.client_name === client_name)),
+    )
+    if (twin) throw sameServer(twin)
+  }
+
   /** Throws `invalid_request` for an address that does not answer as an Evolution server of ours. */
   private async examine(url: string) {
     const client = this.pool.stranger(url)
@@ -120,6 +131,17 @@ export class ServerAdministration {
       await client.close()
     }
   }
+}
+
+/** Another engine does not know the numbers of this one, so their sessions would count as lost. */
+async function refuseStranger(tx: Queryable, { name, client_name }: Server, identity: Identity): Promise<void> {
+  if (client_name === null || identity.client_name === null || client_name === identity.client_name) return
+  const placed = (await numberPlacement.listOfServer(tx, name)).length
+  if (placed === 0) return
+  throw new AppError(
+    'conflict',
+    `Another Evolution server answers there: its DATABASE_CONNECTION_CLIENT_NAME is "${identity.client_name}", not "${client_name}". ${placed} phone numbers are placed on this one; evacuate it first, or add the other under a name of its own.`,
+  )
 }
 
 const refused = (message: string) => invalidRequest(message, [{ path: 'url', message }])

@@ -6,6 +6,7 @@ import type { Database } from '../db/database.js'
 import * as linkPages from '../db/link-pages.js'
 import * as numberPlacement from '../db/number-placement.js'
 import * as numberStates from '../db/number-states.js'
+import type { PhoneNumber } from '../db/phone-numbers.js'
 import * as statusChanges from '../db/status-changes.js'
 import type { Logger } from '../logger.js'
 import { type Decision, decide } from '../services/connection-rules.js'
@@ -51,11 +52,11 @@ export class ConnectionReconciler {
     await connectionChecks.suspectClosed(this.db, now)
     let looked = 0
     for (;;) {
-      const due = await connectionChecks.claimDue(this.db, BATCH, LEASE_SECONDS, now)
+      const { claimed, due } = await connectionChecks.claimDue(this.db, BATCH, LEASE_SECONDS, now)
       const outcomes = await Promise.all(due.map((one) => this.look(one, now ?? new Date())))
       await connectionChecks.record(this.db, outcomes, now)
       looked += due.length
-      if (due.length < BATCH) return looked
+      if (claimed < BATCH) return looked
     }
   }
 
@@ -69,11 +70,31 @@ export class ConnectionReconciler {
   async parkUnlinked(minutes = this.options.unlinked_minutes): Promise<number> {
     if (minutes === 0) return 0
     let parked = 0
-    for (const id of await numberPlacement.listUnlinked(this.db, minutes, BATCH)) {
-      const reason = { when: (phone: { status: string }) => phone.status !== 'connected' }
-      if (await this.changes.park(id, 'qr_expired', reason)) parked++
-    }
+    const silent = new Set<string>()
+    for (const phone of await numberPlacement.listUnlinked(this.db, minutes, BATCH))
+      if (!silent.has(phone.server_instance) && (await this.parkUnlessOpen(phone, silent))) parked++
     return parked
+  }
+
+  /**
+   * The engine is asked first: an event that says a phone has scanned may be late by minutes, and a session that is
+   * removed cannot be had back. Whoever lost the link for another reason keeps that reason.
+   */
+  private async parkUnlessOpen(phone: numberPlacement.Unlinked, silent: Set<string>): Promise<boolean> {
+    try {
+      if (!phone.disabled && (await this.instances.look(phone)) === 'open') {
+        await this.changes.apply(phone, { kind: 'state', state: 'open', reason: null, phone_number: null })
+        return false
+      }
+    } catch (err) {
+      if (!(err instanceof EngineUnreachable)) throw err
+      silent.add(phone.server_instance)
+      return false
+    }
+    const { engine_generation, status, status_reason } = phone
+    const when = (now: PhoneNumber) =>
+      now.engine_generation === engine_generation && now.status === status && now.status_reason === status_reason
+    return this.changes.park(phone.id, status === 'disconnected' ? null : 'qr_expired', { when })
   }
 
   /** History is kept as long as the uptime of a quarter needs it. */

@@ -8,7 +8,7 @@ import * as servers from '../db/servers.js'
 import type { Server } from '../db/servers.js'
 import type { Logger } from '../logger.js'
 import { engineNameOf, storedName } from '../services/instances.js'
-import { identify } from '../services/server-diagnosis.js'
+import { type Identity, identify } from '../services/server-diagnosis.js'
 
 const VERSION_HOURS = 24
 const COMPARE_HOURS = 1
@@ -36,8 +36,8 @@ export class ServerInspector {
     const { name } = server
     const restarted = isOlder(server.version_at, VERSION_HOURS, now)
     if (restarted) {
-      const identity = await identify(this.pool.client(name))
-      await servers.recordVersion(this.db, name, identity ?? { version: null, client_name: null, licence: 'unknown' })
+      const identity = await identify(this.pool.client(name)).catch((err: unknown) => this.keepKnown(server, err))
+      await servers.recordVersion(this.db, name, identity ?? UNKNOWN)
     }
     await this.compare(name)
   }
@@ -61,7 +61,7 @@ export class ServerInspector {
     let foreign = 0
     let sharesWith: string | null = null
     for (const { engine_name, instance } of found) {
-      const row = byInstance.get(instance) ?? byInstance.get(engine_name)
+      const row = byInstance.get(engine_name) ?? byInstance.get(instance) // an adopted one comes first
       if (!row) foreign++
       else if (!isCurrent(row, engine_name)) await this.removeLeftover(engine_name, name)
       else if (row.server_instance !== name) sharesWith = row.server_instance
@@ -74,11 +74,20 @@ export class ServerInspector {
     this.log.warn({ engine_name: engineName, server }, 'an instance that should be gone was found and is removed')
   }
 
-  private giveUp({ name }: Server, err: unknown): void {
+  /** The greeting asks the internet, which may be away while the server is well. */
+  private keepKnown({ name, version, client_name, licence }: Server, err: unknown): Identity {
     if (!(err instanceof EngineUnreachable)) throw err
     this.log.warn({ server: name, code: err.code }, 'an Evolution server did not say what it is')
+    return { version, client_name, licence: licence ?? UNKNOWN.licence }
+  }
+
+  private giveUp({ name }: Server, err: unknown): void {
+    if (!(err instanceof EngineUnreachable)) throw err
+    this.log.warn({ server: name, code: err.code }, 'an Evolution server did not say what it runs')
   }
 }
+
+const UNKNOWN: Identity = { version: null, client_name: null, licence: 'unknown' }
 
 const isCurrent = (row: Known, engineName: string) => !row.deleted && !row.parked && engineNameOf(row) === engineName
 
