@@ -1,10 +1,11 @@
+import { ADMIN_KEY, operatorOf } from './support/operator.js'
 import { expectRefusal } from './support/refusal.js'
 import { QUIET, eventsOf, newSender } from './support/sending.js'
 import { type TestApp, eventually, startTestApp } from './support/test-app.js'
 
 let app: TestApp
 beforeAll(async () => {
-  app = await startTestApp()
+  app = await startTestApp({ env: { ADMIN_API_KEY: ADMIN_KEY } })
 })
 afterAll(() => app.stop())
 
@@ -57,6 +58,24 @@ it('80 % and all of the day are told once each, though refunds cross them again'
   expect(told.map(({ data }) => [data.percent, data.used, data.limit])).toEqual([
     [80, 8, 10],
     [100, 10, 10],
+  ])
+})
+
+it('a higher limit has thresholds of its own', async () => {
+  const { user, phone, queue } = await newSender(app)
+  const limit = (max_messages_per_day: number) =>
+    operatorOf(app.url).patch(`/users/${user.id}`, { max_messages_per_day })
+  await limit(5)
+  await user.post(`/api/phone-numbers/${phone.id}/queue/pause`)
+  for (let n = 0; n < 5; n++) await queue(QUIET, `n ${n}`)
+  await limit(10)
+  for (let n = 0; n < 5; n++) await queue(QUIET, `more ${n}`)
+  const told = await eventsOf(app, user, 'usage.threshold')
+  expect(told.map(({ data }) => [data.percent, data.limit])).toEqual([
+    [80, 5],
+    [100, 5],
+    [80, 10],
+    [100, 10],
   ])
 })
 

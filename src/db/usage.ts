@@ -145,3 +145,8 @@ export async function markTold(tx: Queryable, userId: number, day: string, perce
   )
   return rowCount === 1
 }
+
+/** The thresholds of a higher limit are new ones. */
+export async function forgetTold(tx: Queryable, userId: number): Promise<void> {
+  await tx.query('update daily_usage set told = 0 where user_id = $1 and told > 0', [userId])
+}

@@ -3,6 +3,7 @@ import * as apiKeys from '../db/api-keys.js'
 import type { Database, Queryable } from '../db/database.js'
 import * as numberPlacement from '../db/number-placement.js'
 import * as plans from '../db/plans.js'
+import * as usage from '../db/usage.js'
 import * as userAccounts from '../db/user-accounts.js'
 import type { Account, AccountFilter } from '../db/user-accounts.js'
 import * as users from '../db/users.js'
@@ -131,7 +132,9 @@ export class AdminUsers {
       max_messages_per_day: plan.max_messages_per_day,
     }
     const given = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined)) as AccountInput
-    await userAccounts.update(tx, id, { ...before, ...limits, ...given })
+    const after = { ...before, ...limits, ...given }
+    await userAccounts.update(tx, id, after)
+    if (after.max_messages_per_day > before.max_messages_per_day) await usage.forgetTold(tx, id)
     await this.expiry.settle(tx, (await userAccounts.find(tx, id))!)
   }
 }
