@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { type ChildServer, startChild } from './support/child-server.js'
 import { type ConnectedNumber, type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
@@ -29,7 +30,7 @@ beforeAll(async () => {
      select user_id, id, 'outgoing', 'api', 'text', '628111', jsonb_build_object('text', repeat('x', 500)), 'read', 'M' || n
        from numbers, generate_series(1, 10) n`,
   )
-  child = await startChild(app, { LOG_LEVEL: 'warn' })
+  child = await startChild(app, { LOG_LEVEL: 'warn', NODE_OPTIONS: '--max-old-space-size=192' }) // as in 384 MB
 })
 afterAll(async () => {
   await child.end('SIGTERM')
@@ -38,7 +39,7 @@ afterAll(async () => {
 
 function residentMebibytes() {
   const status = readFileSync(`/proc/${child.pid}/status`, 'utf8')
-  return (Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)![1]) * 1024) / MEBIBYTE
+  return (Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024) / MEBIBYTE
 }
 
 const measured = measurable ? it : it.skip
@@ -93,3 +94,24 @@ measured('owed 200 events of a megabyte each, all to receivers that do not answe
   await sink.stop()
   expect(most).toBeLessThan(300)
 })
+
+measured(
+  'with twenty large files sent at once by as many users, it stays under 384 MB, and all of them are taken',
+  async () => {
+    const file = Buffer.concat([Buffer.from('%PDF-1.4\n'), randomBytes(12 * MEBIBYTE)]).toString('base64')
+    let most = 0
+    const timer = setInterval(() => (most = Math.max(most, residentMebibytes())), 20)
+    const statuses = await Promise.all(
+      users.map(async (user) => {
+        const [number] = (await app.as(user, child).get('/api/phone-numbers?limit=1')).body.phone_numbers
+        const { rows } = await app.db.query<{ token: string }>('select token from phone_numbers where id = $1', [
+          number.id,
+        ])
+        const body = { token: rows[0]!.token, number: '628000000003', mediaType: 'document', base64: file }
+        return (await app.as(user, child).post('/api/messages/send-media?wait=3', body)).status
+      }),
+    ).finally(() => clearInterval(timer))
+    expect(new Set(statuses)).toEqual(new Set([202]))
+    expect(most).toBeLessThan(384)
+  },
+)

@@ -79,6 +79,19 @@ describe('a number nobody links', () => {
   })
 })
 
+it('nothing opens again on a session that is over, whatever comes late', async () => {
+  const phone = await app.connectedNumber(user)
+  phone.controls.disconnect(phone.engine_name, 401)
+  await eventually(async () => (await statusOf(phone.id)).status_reason === 'logged_out')
+  await app.engineSays(phone.engine_name, {
+    event: 'connection.update',
+    data: { state: 'open', statusReason: 200, late: 1 },
+  })
+  const qrcode = { base64: 'data:image/png;base64,LATE', code: 'late', pairingCode: null }
+  await app.engineSays(phone.engine_name, { event: 'qrcode.updated', data: { qrcode } })
+  expect(await statusOf(phone.id)).toMatchObject({ status: 'disconnected', status_reason: 'logged_out' })
+})
+
 describe('one socket', () => {
   it.each(['qr_ready', 'disconnected'])(
     'is opened while WhatsApp is away, however often it is asked (%s)',

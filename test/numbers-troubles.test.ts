@@ -114,6 +114,14 @@ it('coming and going: one word about it instead of one each time', async () => {
   expect(await eventsOf(phone.id, 'phone_number.connected')).toHaveLength(1)
 })
 
+/** One failure may be that of a moment. */
+const failsAgain = (id: number) =>
+  eventually(async () => {
+    await app.db.query('update lanes set due_at = now() where phone_number_id = $1', [id])
+    await app.ctx.lanes.runDue()
+    return (await app.db.query('select 1 from lanes where phone_number_id = $1 and failures > 1', [id])).rowCount === 1
+  })
+
 it('Connection Closed while open: one restart, the queue flows again, one event says so', async () => {
   const phone = await app.connectedNumber(user)
   phone.controls.setTroubles({ connection_closed: 'until_restart' }, phone.engine_name)
@@ -123,6 +131,7 @@ it('Connection Closed while open: one restart, the queue flows again, one event 
     text: 'Hi',
   })
   expect(sent.body.message.status).toBe('queued')
+  await failsAgain(phone.id)
   await app.crew.reconciler.runOnce()
   expect(requestsOf(phone, '/instance/restart')).toBe(1)
   await eventually(async () => {
@@ -139,11 +148,12 @@ it('Connection Closed that a restart does not cure: tried ever more rarely', asy
   const phone = await app.connectedNumber(user)
   phone.controls.setTroubles({ connection_closed: true }, phone.engine_name)
   await user.post('/api/messages/send-text?wait=1', { token: phone.token, number: '628000000003', text: 'Hi' })
+  await failsAgain(phone.id)
   await app.crew.reconciler.runOnce()
   await eventually(() => Promise.resolve(phone.controls.instance(phone.engine_name).state === 'open'))
   const lookAfterFailure = async (seconds: number) => {
     await app.db.query(
-      `update lanes set blocked_since = now(), blocked_reason = 'number_disconnected', failures = 1,
+      `update lanes set blocked_since = now(), blocked_reason = 'number_disconnected', failures = 2,
               due_at = now() + interval '1 day' where phone_number_id = $1`,
       [phone.id],
     )

@@ -130,14 +130,27 @@ describe('a lane', () => {
 
   it('that has nothing left to send is not blocked any more', async () => {
     const { user, phone, queue, queueState, tryAgain, text } = await newSender(app)
-    phone.controls.setTroubles({ connection_closed: true }, phone.engine_name)
-    const id = await queue(QUIET, 'x')
-    await eventually(async () => (await queueState()).blocked_reason === 'number_disconnected')
-    expect((await user.post(`/api/messages/${id}/cancel`)).status).toBe(200)
-    phone.controls.clearTroubles(phone.engine_name)
+    const number = person()
+    phone.controls.teachRecipient(number, { refusal: { status: 500, message: 'Internal Server Error' } })
+    const id = await queue(number, 'x')
+    await eventually(async () => (await queueState()).blocked_reason === 'engine_error')
+    await eventually(async () => (await user.post(`/api/messages/${id}/cancel`)).status === 200)
     await tryAgain()
     expect((await queueState()).blocked_reason).toBeNull()
     expect((await text(QUIET, 'y')).status).toBe(200)
+  })
+
+  it('keeps messages to groups while its number is offline, though the engine then knows no group', async () => {
+    const { phone, queue, queueState, becomes, show } = await newSender(app)
+    const [group, stranger] = ['120363000000000077@g.us', '120363999999999999@g.us']
+    phone.controls.addGroup(group, 'Friends')
+    phone.controls.setTroubles({ endless_connecting: true }, phone.engine_name)
+    const id = await queue(group, 'Hello all')
+    await eventually(async () => (await queueState()).blocked_reason === 'number_disconnected')
+    expect((await show(id)).status).toBe('queued')
+    phone.controls.clearTroubles(phone.engine_name)
+    await becomes(id, 'sent', 'delivered', 'read')
+    await becomes(await queue(stranger, 'Hello?'), 'failed')
   })
 
   it('in which only new contacts wait lets replies go', async () => {

@@ -56,8 +56,11 @@ export function messageController({ messages, reactions, files }: Services) {
 
   return {
     send: (kind: Kind) => async (req: Request, res: Response) => {
-      const request = requestOf(kind, parse(sendSchema(kind), req.body) as Record<string, unknown>, req.upload)
-      answer(res, await messages.send(req.user, request, optionsOf(req)))
+      const { wait, idempotency_key } = optionsOf(req)
+      // Nothing here may hold the request while its outcome is waited for: its file can be large.
+      const accepted = await messages.take(req.user, requestIn(req, kind), idempotency_key)
+      req.bodyTaken?.()
+      answer(res, await messages.answer(req.user, accepted, wait))
     },
 
     react: async (req: Request, res: Response) => {
@@ -100,6 +103,9 @@ export function messageController({ messages, reactions, files }: Services) {
     },
   }
 }
+
+const requestIn = (req: Request, kind: Kind) =>
+  requestOf(kind, parse(sendSchema(kind), req.body) as Record<string, unknown>, req.upload)
 
 /** 200 when it went out, 202 while nobody knows, the error when it failed. */
 function answer(res: Response, { message, quota }: Sent) {

@@ -18,7 +18,7 @@ export interface Due {
   may_restart: boolean
   settings_at: Date | null
   applied: string | null
-  /** Its sends fail as if it were not connected. */
+  /** Its sends fail as if it were not connected, and go on to: one that fails in the moment of a reconnect proves nothing. */
   sends_fail: boolean
 }
 
@@ -48,7 +48,7 @@ export async function claimDue(
       where c.phone_number_id = due.phone_number_id and p.id = c.phone_number_id and s.name = p.server_instance
         and l.phone_number_id = p.id
      returning p.id, p.server_instance, p.instance_name, p.engine_generation, p.receive_groups,
-               l.blocked_since is not null and l.blocked_reason = 'number_disconnected' and l.failures > 0 as sends_fail,
+               l.blocked_since is not null and l.blocked_reason = 'number_disconnected' and l.failures > 1 as sends_fail,
                p.status, p.status_reason, p.reconnecting_since is not null as reconnecting,
                p.last_event_at, p.last_received_at, c.problem, c.missing, c.restarts,
                coalesce(c.restart_at <= coalesce($3, now()), true) as may_restart, c.settings_at, c.applied,
@@ -141,7 +141,7 @@ export async function suspectClosed(db: Queryable, now?: Date): Promise<number[]
     `update connection_checks c
         set problem = 'connection_closed', check_at = least(c.check_at, coalesce($1, now()))
        from lanes l, phone_numbers p
-      where l.blocked_since is not null and l.blocked_reason = 'number_disconnected' and l.failures > 0
+      where l.blocked_since is not null and l.blocked_reason = 'number_disconnected' and l.failures > 1
         and c.phone_number_id = l.phone_number_id and c.problem is distinct from 'connection_closed'
         and p.id = l.phone_number_id and p.status = 'connected' and p.deleted_at is null
      returning c.phone_number_id`,

@@ -123,25 +123,27 @@ export async function lockDue(tx: Queryable, limit: number): Promise<Lane[]> {
 }
 
 /**
- * Takes the next message of each of these locked lanes for a process; no more due time where nothing is found. A lane
+ * Takes the next message of each of these locked lanes for a process; no more due time where nothing is found, and no
+ * more block, but that of a connection which does not carry sends: who mends it goes by that. A lane
  * that says nothing is in flight though something is would fail the rest, and is left alone.
  */
 export async function takeNext(tx: Queryable, processId: number, lanes: Lane[]): Promise<queue.Claimed[]> {
   if (lanes.length === 0) return []
   const { rows } = await tx.query<queue.Claimed>(
     `with due as (
-       select phone_number_id, ready_at, restricted_until from lanes l
+       select phone_number_id, ready_at, restricted_until,
+              blocked_since is not null and blocked_reason = 'number_disconnected' as closed from lanes l
         where phone_number_id = any($1::bigint[])
           and not exists (select 1 from messages m where m.phone_number_id = l.phone_number_id and m.status = 'sending')),
      ${queue.claimNext('due', '$2')},
      moved as (
        update lanes l
           set in_flight = c.id,
-              blocked_reason = case when c.id is not null then l.blocked_reason end,
-              blocked_since = case when c.id is not null then l.blocked_since end,
-              failures = case when c.id is not null then l.failures else 0 end,
+              blocked_reason = case when c.id is not null or due.closed then l.blocked_reason end,
+              blocked_since = case when c.id is not null or due.closed then l.blocked_since end,
+              failures = case when c.id is not null or due.closed then l.failures else 0 end,
               due_at = case when c.id is not null then l.due_at
-                            when l.restricted_until > now() then l.restricted_until end
+                            when l.restricted_until > now() and not due.closed then l.restricted_until end
          from due left join claimed c using (phone_number_id)
         where l.phone_number_id = due.phone_number_id)
      select * from claimed`,
@@ -180,7 +182,7 @@ export async function releaseAbandoned(
 ): Promise<void> {
   if (messages.length === 0) return
   await tx.query(
-    `update lanes set in_flight = null, due_at = now()
+    `update lanes set in_flight = null, due_at = case when due_at = 'infinity' then due_at else now() end
       where phone_number_id = any($1::bigint[]) and in_flight = any($2::bigint[])`,
     [messages.map((m) => m.phone_number_id), messages.map((m) => m.id)],
   )

@@ -20,6 +20,15 @@ export async function find(db: Queryable, messageId: number): Promise<Buffer | u
   return rows[0]?.bytes
 }
 
+/** As the engine wants it: made there, it is in our memory once, and not three times. */
+export async function findAsBase64(db: Queryable, messageId: number): Promise<string | undefined> {
+  const { rows } = await db.query<{ base64: string }>(
+    `select translate(encode(bytes, 'base64'), E'\\n', '') as base64 from media where message_id = $1`,
+    [messageId],
+  )
+  return rows[0]?.base64
+}
+
 export async function remove(tx: Queryable, messageIds: number[]): Promise<void> {
   if (messageIds.length > 0) await tx.query('delete from media where message_id = any($1::bigint[])', [messageIds])
 }

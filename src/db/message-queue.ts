@@ -190,11 +190,12 @@ export async function settle(tx: Queryable, outcomes: Outcome[]): Promise<Ended[
 }
 
 /** Forgets what the engine told of our own send as of one from the phone: it cannot be both. */
-export async function forgetEcho(db: Queryable, phoneNumberId: number, whatsappId: string | null): Promise<void> {
-  await db.query(`delete from messages where phone_number_id = $1 and whatsapp_id = $2 and source = 'phone'`, [
-    phoneNumberId,
-    whatsappId,
-  ])
+export async function forgetEcho(db: Queryable, phoneNumberId: number, whatsappId: string | null): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `delete from messages where phone_number_id = $1 and whatsapp_id = $2 and source = 'phone'`,
+    [phoneNumberId, whatsappId],
+  )
+  return rowCount !== 0
 }
 
 /** What a process has claimed at least that many seconds ago. */
@@ -356,14 +357,14 @@ export async function queueState(db: Queryable, phoneNumberId: number): Promise<
 /** Somebody we wrote to has written back: what waits for them is no new conversation any more. */
 export async function markKnown(
   tx: Queryable,
-  contacts: { phone_number_id: number; recipient: string }[],
+  contacts: { user_id: number; phone_number_id: number; recipient: string }[],
 ): Promise<void> {
   if (contacts.length === 0) return
   await tx.query(
     `update messages m set new_contact = false
-       from unnest($1::bigint[], $2::text[]) as c (phone_number_id, recipient)
-      where m.phone_number_id = c.phone_number_id and m.recipient = c.recipient
+       from unnest($1::bigint[], $2::text[], $3::bigint[]) as c (phone_number_id, recipient, user_id)
+      where m.user_id = c.user_id and m.phone_number_id = c.phone_number_id and m.recipient = c.recipient
         and m.status = 'queued' and m.new_contact`,
-    [contacts.map((c) => c.phone_number_id), contacts.map((c) => c.recipient)],
+    [contacts.map((c) => c.phone_number_id), contacts.map((c) => c.recipient), contacts.map((c) => c.user_id)],
   )
 }

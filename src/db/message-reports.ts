@@ -146,7 +146,7 @@ export async function setNextLook(db: Queryable, id: number, looks: number, at: 
 /**
  * Unconfirmed messages of these numbers that exactly one report of the engine can explain, where that report can be
  * meant for no other of them: same life of the instance, same words, a recipient that fits, not before it began.
- * The lanes must be locked. While the same words are in flight there, their report could be meant: nothing is matched.
+ * The lanes must be locked. While the same words are in flight there since before the report came, it could mean those: nothing is matched.
  */
 export async function findExplained(tx: Queryable, phoneNumberIds: number[]) {
   const { rows } = await tx.query<{ id: number; whatsapp_id: string; sent_at: Date }>(
@@ -168,7 +168,7 @@ export async function findExplained(tx: Queryable, phoneNumberIds: number[]) {
           and not exists (select 1 from messages f
                            where f.phone_number_id = m.phone_number_id and f.status = 'sending'
                              and f.fingerprint = m.fingerprint
-                             and e.sent_at >= f.starts_at - interval '2 seconds'))
+                             and f.starts_at <= e.created_at)) -- what came before it began is not about it
      select id, whatsapp_id, sent_at from fit where reports = 1 and messages = 1`,
     [phoneNumberIds],
   )

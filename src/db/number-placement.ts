@@ -37,7 +37,7 @@ export async function noteOpening(db: Queryable, id: number, generation: number)
         set status = 'connecting', status_reason = null, status_changed_at = now(), qr_code = null,
             qr_expires_at = null, pairing_code = null
       where id = $1 and engine_generation = $2
-        and (status = 'qr_ready' or status = 'disconnected' and status_reason is distinct from 'reconnecting')`,
+        and (status in ('created', 'qr_ready') or status = 'disconnected' and status_reason is distinct from 'reconnecting')`,
     [id, generation],
   )
 }
@@ -97,6 +97,7 @@ export async function listUnlinked(db: Queryable, minutes: number, limit: number
       where p.deleted_at is null and p.parked_at is null and p.status <> 'connected'
         and coalesce(p.link_asked_at, p.created_at) < now() - make_interval(mins => $1)
         and (p.status <> 'disconnected' or p.status_reason <> 'reconnecting')
+        and (s.healthy is not false or s.state = 'disabled')
       order by coalesce(p.link_asked_at, p.created_at) limit $2`,
     [minutes, limit],
   )
@@ -137,4 +138,14 @@ export async function findByInstances(db: Queryable, instanceNames: string[]): P
     [instanceNames],
   )
   return rows
+}
+
+/** Which of these names are numbers of ours, or would be but for a life in their name (`_g2`). It reads all numbers. */
+export async function basesInUse(db: Queryable, bases: string[]): Promise<string[]> {
+  const { rows } = await db.query<{ base: string }>(
+    `select distinct regexp_replace(instance_name, '_g[0-9]{1,9}$', '') as base from phone_numbers
+      where regexp_replace(instance_name, '_g[0-9]{1,9}$', '') = any($1::text[])`,
+    [bases],
+  )
+  return rows.map((row) => row.base)
 }

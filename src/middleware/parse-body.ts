@@ -1,6 +1,7 @@
 import busboy from 'busboy'
 import express, { type NextFunction, type Request, type RequestHandler } from 'express'
 import { AppError, invalidRequest } from '../errors.js'
+import type { ByteRoom } from '../services/byte-room.js'
 import { limitArriving } from './limit-arriving.js'
 
 export interface Upload {
@@ -20,8 +21,8 @@ const SMALL = 1024 * 1024
 /** base64 is a third larger than its file, and there is the rest of the body. */
 const withBase64 = (fileBytes: number) => Math.ceil(fileBytes * 1.4) + SMALL
 
-/** Reads JSON, urlencoded and multipart bodies; `max_file_bytes` where a file may come along. */
-export function parseBody(options: { max_file_bytes?: number } = {}): RequestHandler {
+/** Reads JSON, urlencoded and multipart bodies; `max_file_bytes` where a file may come along, `room` where users send many. */
+export function parseBody(options: { max_file_bytes?: number; room?: ByteRoom } = {}): RequestHandler {
   const limit = options.max_file_bytes ? withBase64(options.max_file_bytes) : SMALL
   const [json, urlencoded] = [express.json({ limit }), express.urlencoded({ limit, extended: false })]
   const others: RequestHandler = (req, _res, next) => {
@@ -43,7 +44,8 @@ export function parseBody(options: { max_file_bytes?: number } = {}): RequestHan
         ),
       ),
     )
-  const readSome = limitArriving(read, limit)
+  const { room } = options
+  const readSome = room ? limitArriving(read, { longest: limit, room }) : read
   return (req, res, next) =>
     Number(req.get('content-length') ?? 0) > limit ? next(tooLarge()) : readSome(req, res, next)
 }

@@ -16,10 +16,14 @@ import { userController } from '../controllers/users.js'
 import { webhookController } from '../controllers/webhooks.js'
 import { authenticate, requireScope } from '../middleware/authenticate.js'
 import { parseBody } from '../middleware/parse-body.js'
+import { ByteRoom } from '../services/byte-room.js'
 import { limitByAddress, limitByKey, limitByUser } from '../middleware/rate-limit.js'
 
 /** A wrong key is no guess at a password: it costs us less, and a program with an old key repeats it. */
 const REFUSED_PER_LOGIN = 10
+
+/** Large bodies at a time: each takes four times its length until it is stored, and a replica has 384 MB. */
+const BODIES_BYTES = 24 * 1024 * 1024
 
 /** The public API: everything a user can do. What stands above `authenticate` needs no key. */
 export function apiRoutes(ctx: Context): Router {
@@ -38,8 +42,9 @@ export function apiRoutes(ctx: Context): Router {
   const webhooks = webhookController(ctx.webhooks, ctx.webhookTester)
   const deliveries = deliveryController(ctx.redelivery)
   const events = eventController(ctx.eventFeed)
-  const body = parseBody()
-  const bodyWithFile = parseBody({ max_file_bytes: media.max_bytes })
+  const room = new ByteRoom(BODIES_BYTES)
+  const body = parseBody({ room })
+  const bodyWithFile = parseBody({ max_file_bytes: media.max_bytes, room })
   const limitAuth = limitByAddress('auth', rate_limits.auth_per_minute, ctx.redis)
   const limitRefused = limitByAddress('refused', rate_limits.auth_per_minute * REFUSED_PER_LOGIN, ctx.redis)
 

@@ -11,6 +11,7 @@ import type { Files } from './media.js'
 import type { Body } from './message-content.js'
 import { tellReset } from './messages.js'
 import { Semaphore } from '../clients/semaphore.js'
+import { Shares } from './shares.js'
 
 export interface BulkRequest {
   token?: string
@@ -29,11 +30,15 @@ export interface BulkResult {
 const PRIORITY = 1
 /** Files of one call together: all of them are in memory, and written in one commit that others wait for. */
 const MAX_FILE_BYTES = 64 * 1024 * 1024
+/** Calls with files at the same time. */
+const CALLS_WITH_FILES = { all: 3, per_user: 1, waiting_per_user: 8 }
 /** Items whose files are fetched at the same time. */
 const AT_ONCE = 4
 
 /** Many messages in one call: bad items are told one by one, the good ones enter their lane together or not at all. */
 export class BulkService {
+  private readonly withFiles = new Shares(CALLS_WITH_FILES)
+
   constructor(
     private readonly db: Database,
     private readonly drafting: Drafting,
@@ -44,14 +49,20 @@ export class BulkService {
     const items = request.items.map((item) => ({ ...item, idempotency: namedBy(idempotencyKey, request, item) }))
     const earlier = await this.findEarlier(user, items)
     const fresh = items.filter(({ index }) => !earlier.has(index))
-    const drafts = fresh.length > 0 ? await this.draftAll(user, request, fresh) : []
-    const good = drafts.filter((draft): draft is Draft => !(draft instanceof AppError))
-    const accepted = good.length > 0 ? await this.acceptTogether(user, good) : []
+    const take = () => this.takeAll(user, request, fresh)
+    const hasFiles = fresh.some(({ item }) => 'media' in item.body)
+    const { drafts, accepted } = await (hasFiles ? this.withFiles.run(user.id, take) : take())
     this.bus.tell('lanes.due', {})
     const results = new Map<number, Accepted | Error>(earlier)
     let next = 0
     drafts.forEach((draft, i) => results.set(fresh[i]!.index, draft instanceof AppError ? draft : accepted[next++]!))
     return items.map(({ index }) => resultOf(index, results.get(index)!))
+  }
+
+  private async takeAll(user: User, request: BulkRequest, fresh: Item[]) {
+    const drafts = fresh.length > 0 ? await this.draftAll(user, request, fresh) : []
+    const good = drafts.filter((draft): draft is Draft => !(draft instanceof AppError))
+    return { drafts, accepted: good.length > 0 ? await this.acceptTogether(user, good) : [] }
   }
 
   /** What a repeated call asks for again: it is told what became of it, whatever has changed since. */

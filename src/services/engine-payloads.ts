@@ -1,7 +1,7 @@
 import type { Claimed } from '../db/message-queue.js'
 
-/** The engine's route and body for a message; media travel as base64, which every deployment's engine accepts. */
-export function enginePayload(message: Claimed, media: Buffer | undefined) {
+/** The engine's route and body for a message; `media` in base64, which every deployment's engine accepts. */
+export function enginePayload(message: Claimed, media = '') {
   const { route, body } = payloadOf(message, media)
   const { link_preview, mentions, mention_all } = message.content
   return {
@@ -17,8 +17,7 @@ export function enginePayload(message: Claimed, media: Buffer | undefined) {
   }
 }
 
-function payloadOf({ type, content, recipient }: Claimed, media: Buffer | undefined) {
-  const file = media?.toString('base64') ?? ''
+function payloadOf({ type, content, recipient }: Claimed, file: string) {
   switch (type) {
     case 'text':
       return { route: 'sendText', body: { text: content.text } }

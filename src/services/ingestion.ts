@@ -112,6 +112,7 @@ function moveNumbers(told: Told[]) {
       else if (isStale(before.last_event_at, now)) states.set(phone.id, { ...before, last_event_at: now })
       continue
     }
+    if (isOfLostSession(before, fact)) continue
     const { state, events: raised, lane } = transition(before, fact, now)
     states.set(phone.id, { ...before, ...state })
     news.push(...raised)
@@ -119,6 +120,12 @@ function moveNumbers(told: Told[]) {
   }
   return { states, events: news, lanes: laneMoves }
 }
+
+/** An event that was repeated for a while comes after newer ones; nothing opens again on a session that is over. */
+const isOfLostSession = ({ status, status_reason }: PhoneNumber, fact: Fact) =>
+  status === 'disconnected' &&
+  (status_reason === 'logged_out' || status_reason === 'restricted_by_whatsapp') &&
+  (fact.kind === 'qr' || (fact.kind === 'state' && fact.state === 'open'))
 
 /** The time of the last event is good to a few seconds: no row is rewritten for each message. */
 const isStale = (at: Date | null, now: Date) => at === null || now.getTime() - at.getTime() > 5_000
@@ -172,7 +179,11 @@ async function welcome(tx: Queryable, stored: Stored[]): Promise<void> {
   await lanes.makeDue(tx, [...new Set(contacts.map(({ phone }) => phone.id))])
   await queue.markKnown(
     tx,
-    contacts.map(({ phone, message }) => ({ phone_number_id: phone.id, recipient: message.chat })),
+    contacts.map(({ phone, message }) => ({
+      user_id: phone.user_id,
+      phone_number_id: phone.id,
+      recipient: message.chat,
+    })),
   )
 }
 

@@ -40,12 +40,9 @@ export class InstanceImport {
       })
     if (status !== 200 || !Array.isArray(body)) throw unavailable('The server did not list its instances.')
     const found = body.map(read).filter((one) => one !== undefined)
-    const candidates = found.flatMap(({ instance_name }) => [instance_name, baseOf(instance_name)])
-    const ours = new Set((await numberPlacement.findByInstances(this.db, candidates)).map((row) => row.instance_name))
-    const basesOfOurs = new Set([...ours].map(baseOf))
-    return found.filter(
-      ({ instance_name }) => !ours.has(baseOf(instance_name)) && !basesOfOurs.has(baseOf(instance_name)),
-    )
+    const bases = found.map(({ instance_name }) => baseOf(instance_name))
+    const taken = new Set(await numberPlacement.basesInUse(this.db, bases))
+    return found.filter(({ instance_name }) => !taken.has(baseOf(instance_name)))
   }
 
   /** All of them or none: what was adopted is let go of again when a later one fails. */

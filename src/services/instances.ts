@@ -197,7 +197,7 @@ const isUnknown = ({ status, body }: EngineAnswer) =>
   status === 404 && /does not exist/.test(JSON.stringify(body) ?? '')
 
 /** Without a state another server of the same database runs it. */
-const stateIn = ({ body }: EngineAnswer) =>
+export const stateIn = ({ body }: EngineAnswer) =>
   (body as { instance?: { state?: string } } | null)?.instance?.state ?? 'elsewhere'
 
 /** The name in a row of fetchInstances: version 1.8 nests what newer ones answer flat. */

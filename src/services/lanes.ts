@@ -1,17 +1,15 @@
 import type { Bus } from '../cache/bus.js'
-import { EngineUnreachable } from '../clients/evolution.js'
 import type { ServerPool } from '../clients/server-pool.js'
 import { type Database, violates } from '../db/database.js'
 import { GroupCommit } from '../db/group-commit.js'
 import * as laneRows from '../db/lanes.js'
-import * as media from '../db/media.js'
 import * as queue from '../db/message-queue.js'
 import type { Claimed } from '../db/message-queue.js'
 import type { Message } from '../db/messages.js'
 import type { Logger } from '../logger.js'
 import { type Accepted, type Draft, accept } from './acceptance.js'
-import { enginePayload, hasMedia } from './engine-payloads.js'
-import { type Outcome, judgeAnswer, judgeSilence } from './outcomes.js'
+import type { Outcome } from './outcomes.js'
+import { Posting } from './posting.js'
 import { type Ending, type Settled, settle } from './settlement.js'
 import type { WaitingRoom } from './waiting-room.js'
 
@@ -25,6 +23,8 @@ interface Options {
   gap_seconds: number
 }
 
+/** A longer file is read again when its turn comes: those who wait for it would fill the memory. */
+const KEPT_BYTES = 256 * 1024
 /** Lanes looked at in one transaction. */
 const BATCH = 100
 /** Answers of the engine that blame itself, in a row, before a message is given up. */
@@ -44,11 +44,12 @@ export class Lanes {
   /** Commits under way that may claim messages: when each began. */
   private readonly claiming = new Set<{ since: number }>()
   private readonly held = new Map<number, () => void>()
+  private readonly posting: Posting
   private stopping = false
 
   constructor(
     private readonly db: Database,
-    private readonly pool: ServerPool,
+    pool: ServerPool,
     private readonly bus: Bus,
     private readonly process: Membership,
     private readonly waitingRoom: WaitingRoom,
@@ -56,6 +57,7 @@ export class Lanes {
     private readonly log: Logger,
   ) {
     const { gap_seconds } = options
+    this.posting = new Posting(db, pool, process, log)
     this.accepting = new GroupCommit((drafts) =>
       this.whileClaiming(() => accept(db, drafts, { process_id: process.isAlive() ? process.id : undefined })),
     )
@@ -75,7 +77,8 @@ export class Lanes {
   async accept(draft: Draft, route: Route): Promise<Accepted> {
     const accepted = await this.accepting.add(draft)
     const { id, claim } = accepted
-    if (claim) this.start(claimedOf(id, draft, claim, route), draft.bytes)
+    const bytes = draft.bytes && draft.bytes.length <= KEPT_BYTES ? draft.bytes : undefined
+    if (claim) this.start(claimedOf(id, draft, claim, route), bytes)
     else this.bus.tell('lanes.due', {})
     return accepted
   }
@@ -190,39 +193,16 @@ export class Lanes {
     }
   }
 
-  /** Until there is room on its server the process may stop and let go of it. */
-  private async post(message: Claimed, bytes?: Buffer): Promise<Outcome | 'not ours' | undefined> {
+  /** Until it is its turn with the server, the process may stop and let go of it. */
+  private post(message: Claimed, bytes?: Buffer): Promise<Outcome | 'not ours' | undefined> {
+    if (this.stopping) return Promise.resolve(undefined)
     const letGo = new Promise<undefined>((resolve) => this.held.set(message.id, () => resolve(undefined)))
-    const posted = this.pool.withRoom(message.server_instance, async (client) => {
-      // Not before: those who wait would fill the memory with their files.
-      const file = hasMedia(message.type) ? (bytes ?? (await media.find(this.db, message.id))) : undefined
-      if (this.stopping) return undefined
-      this.held.delete(message.id)
-      // Under another id than the claim's, it was declared dead in between and its claims were taken over.
-      if (!this.process.isAlive() || this.process.id !== message.process_id) return 'not ours'
-      const { route, body } = enginePayload(message, file)
-      const started = Date.now()
-      const outcome = await client
-        .send(route, message.engine_name, body)
-        .then((answer) => judgeAnswer(answer, { group: message.recipient.endsWith('@g.us') }))
-        .catch((err: unknown) => {
-          if (err instanceof EngineUnreachable) return judgeSilence(err)
-          throw err
-        })
-      this.report(message, outcome, Date.now() - started)
-      return outcome
-    })
+    const begin = () => {
+      if (!this.stopping) this.held.delete(message.id)
+      return !this.stopping
+    }
+    const posted = this.posting.post(message, begin, bytes)
     return Promise.race([posted, letGo]).finally(() => this.held.delete(message.id))
-  }
-
-  private report(message: Claimed, outcome: Outcome, ms: number) {
-    const level = outcome.kind === 'sent' ? 'debug' : 'warn' // what went well is in the ledger, with its times
-    // The engine's words may quote the message or its recipient, so only the class is logged.
-    const reason = outcome.kind === 'wait' ? outcome.reason : outcome.kind === 'failed' ? outcome.code : undefined
-    this.log[level](
-      { message_id: message.id, server: message.server_instance, outcome: outcome.kind, reason, duration_ms: ms },
-      'send',
-    )
   }
 
   /** Nothing was posted: back to its place in the queue. */
@@ -264,15 +244,20 @@ export class Lanes {
     return { status: 'queued' as const, blocked_reason: reason, engine_error }
   }
 
+  private forgetEcho({ phone_number_id, whatsapp_id }: Ending): Promise<boolean> {
+    return queue.forgetEcho(this.db, phone_number_id, whatsapp_id).catch(() => true) // the next try tells
+  }
+
   /** The outcome is known and must not be lost: while the database is away it is offered again. The fence decides. */
   private async record(ending: Ending): Promise<Settled> {
+    let known = ending
     for (let wait = 200; ; wait = Math.min(wait * 2, 5_000)) {
       try {
-        return await this.settling.add(ending)
+        return await this.settling.add(known)
       } catch (err) {
         if (this.stopping) throw err
-        if (violates(err, 'messages_whatsapp_id_key'))
-          await queue.forgetEcho(this.db, ending.phone_number_id, ending.whatsapp_id)
+        if (violates(err, 'messages_whatsapp_id_key') && !(await this.forgetEcho(known)))
+          known = { ...known, whatsapp_id: null } // another of ours has it; that this one went out is known all the same
         this.log.warn({ err, message_id: ending.id }, 'the outcome of a send could not be written yet')
         await new Promise((resolve) => setTimeout(resolve, wait))
       }

@@ -76,8 +76,8 @@ export class Linking {
       const need = now ? needOf(now, wish, new Date()) : 'nothing'
       if (!now || need === 'nothing') return
       // The phone may have scanned since then: what is linked now is not thrown away.
-      const when = (phone: PhoneNumber) =>
-        phone.engine_generation === now.engine_generation && needOf(phone, wish, new Date()) === need
+      const when = (locked: PhoneNumber) =>
+        locked.engine_generation === now.engine_generation && needOf(locked, wish, new Date()) === need
       if (need === 'new_instance' && !(await this.changes.park(now.id, null, { when }))) return
       await this.openSocket(need === 'new_instance' ? { ...now, parked_at: new Date() } : now, wish)
     } finally {
@@ -125,7 +125,8 @@ export class Linking {
     try {
       await this.bringToLife(revived)
     } catch (err) {
-      await this.changes.park(phone.id, null, { watch_seconds: watchAfter(err) })
+      const when = ({ engine_generation }: PhoneNumber) => engine_generation === revived.engine_generation
+      await this.changes.park(phone.id, null, { when, watch_seconds: watchAfter(err) })
       throw err
     }
     return revived

@@ -51,7 +51,7 @@ export class MessageMediaService {
         throw err
       })
     const file = body as { base64?: string; mimetype?: string; fileName?: string }
-    if (status !== 201 || typeof file.base64 !== 'string') throw notAvailable(message.created_at)
+    if (status !== 201 || typeof file.base64 !== 'string') throw notAvailable(message.created_at, body)
     return {
       bytes: Buffer.from(file.base64, 'base64'),
       mime_type: mediaTypeOf(file.mimetype),
@@ -68,7 +68,10 @@ function mediaTypeOf(text: unknown): string {
 }
 
 /** The engine's texts do not tell "gone" from "try again"; the age does. */
-function notAvailable(created: Date): AppError {
+function notAvailable(created: Date, body: unknown): AppError {
+  // An instance that was made anew has no rows of the one before it.
+  if (/Message not found/.test(JSON.stringify(body) ?? ''))
+    return notFound('file any more: its phone number was linked anew')
   const days = (Date.now() - created.getTime()) / 86_400_000
   return days > GONE_AFTER_DAYS
     ? notFound('file any more: WhatsApp keeps files for about two weeks')

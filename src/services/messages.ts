@@ -59,12 +59,16 @@ export class MessageService {
 
   /** Takes the message over durably and answers its state once it is known, or when the caller's patience is over. */
   async send(user: User, request: SendRequest, { wait, idempotency_key }: SendOptions): Promise<Sent> {
+    return this.answer(user, await this.take(user, request, idempotency_key), wait)
+  }
+
+  /** The first half of `send`: from here on the request is needed no more. */
+  async take(user: User, request: SendRequest, idempotency_key: string | undefined): Promise<Accepted> {
     const idempotency = namedBy(idempotency_key, 'send', request)
     // The commit finds a repeat by itself; before that only where it saves fetching a file again.
     const earlier = 'media' in request.body ? await this.findEarlier(user, idempotency) : undefined
     const drafted = earlier ?? (await this.draftOrFindEarlier(user, request, idempotency))
-    const accepted = 'draft' in drafted ? await this.accept(user, drafted) : drafted
-    return this.answer(user, accepted, wait)
+    return 'draft' in drafted ? this.accept(user, drafted) : drafted
   }
 
   async get(user: User, id: number): Promise<Message> {
@@ -181,7 +185,8 @@ export class MessageService {
     }
   }
 
-  private async answer(user: User, accepted: Accepted, waitSeconds: number): Promise<Sent> {
+  /** The second half of `send`. */
+  async answer(user: User, accepted: Accepted, waitSeconds: number): Promise<Sent> {
     const message = await this.outcomeOf(user, accepted, accepted.blocked ? 0 : waitSeconds)
     const now = new Date()
     const limit = user.max_messages_per_day

@@ -46,14 +46,13 @@ export class NumberConnections {
   /** Brings a lost connection back where that can be done without a scan; else as `qr`. */
   async reconnect(user: User, id: number): Promise<PhoneNumber> {
     const phone = await this.get(user, id)
-    const alive = phone.status === 'connected' || phone.status_reason === 'reconnecting'
-    return alive ? this.revive(phone, false) : this.linking.open(phone, 5_000)
+    return isAlive(phone) ? this.revive(phone, false) : this.linking.open(phone, 5_000)
   }
 
   /** Closes the socket and opens it again, also of a number that looks well. */
   async restart(user: User, id: number): Promise<PhoneNumber> {
     const phone = await this.get(user, id)
-    if (phone.parked_at || phone.first_connected_at === null)
+    if (phone.parked_at || !isAlive(phone))
       throw new AppError(
         'conflict',
         'This phone number is not linked, so there is nothing to restart. Ask for its QR code.',
@@ -115,6 +114,9 @@ export class NumberConnections {
     throw invalidRequest(`phone_number: ${message}.`, [{ path: 'phone_number', message }])
   }
 }
+
+/** It has a session; one that has ended must not be opened again, or it would connect and receive nothing. */
+const isAlive = (phone: PhoneNumber) => phone.status === 'connected' || phone.status_reason === 'reconnecting'
 
 /** An engine that is opening sockets by itself says so all the time; one more from us would multiply them. */
 const isQuiet = (phone: PhoneNumber) => phone.last_event_at!.getTime() < Date.now() - 30_000

@@ -78,7 +78,7 @@ export class PhoneNumberService {
   }
 
   /** Gone for its owner at once; the engine's side follows until the engine says so itself. */
-  async delete(user: Pick<User, 'id'>, id: number): Promise<void> {
+  async delete(user: Pick<User, 'id'>, id: number, { hurry = true } = {}): Promise<void> {
     await this.endLongQueue(user, id)
     const phone = await this.db.transaction(async (tx) => {
       await usage.lockAll(tx, [user.id])
@@ -89,13 +89,13 @@ export class PhoneNumberService {
       await lanes.close(tx, id)
       await phoneNumbers.markDeleted(tx, id)
       await webhooks.deleteOfNumber(tx, id)
-      await gaps.forget(tx, id)
       await endWaiting(tx, await queue.listQueued(tx, id, MAX_QUEUE), NUMBER_DELETED)
+      await gaps.forget(tx, id)
       if (!locked.parked_at) await instanceRemovals.insert(tx, engineNameOf(locked), locked.server_instance)
       return locked
     })
     // Best effort for the hurried; the remover goes on until the engine answers 404.
-    if (!phone.parked_at) await this.removals.hurry(engineNameOf(phone), phone.server_instance)
+    if (hurry && !phone.parked_at) await this.removals.hurry(engineNameOf(phone), phone.server_instance)
   }
 
   /** Until what is left can be ended together with the number. */

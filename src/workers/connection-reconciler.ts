@@ -88,7 +88,7 @@ export class ConnectionReconciler {
       }
     } catch (err) {
       if (!(err instanceof EngineUnreachable)) throw err
-      silent.add(phone.server_instance)
+      if (!err.code.startsWith('HTTP_')) silent.add(phone.server_instance)
       return false
     }
     const { engine_generation, status, status_reason } = phone

@@ -57,6 +57,7 @@ async function lookUp(instance: Instance, number: string, jid: string, behaviour
   if (!connection.online) refuseOffline(instance, jid)
   if (isGroup(jid)) {
     if (!world.directory.groupName(jid)) throw badRequest('[object Object]')
+    world.database.knownNumbers.add(jid)
     return
   }
   if (behaviour.wait === 'query' && behaviour.wait_unlocked) await world.timers.sleep(world.settings.query_timeout_ms)
@@ -69,7 +70,8 @@ function refuseOffline(instance: Instance, jid: string): never {
   if (connection.qr) {
     throw badRequest("TypeError: Cannot read properties of undefined (reading 'id')")
   }
-  if (isGroup(jid) || isLid(jid) || world.database.knownNumbers.has(jid)) throw badRequest('Error: Connection Closed')
+  if (isLid(jid) || world.database.knownNumbers.has(jid)) throw badRequest('Error: Connection Closed')
+  if (isGroup(jid)) throw badRequest('[object Object]') // it asks for the group, and takes no answer for no group
   throw thrown('Connection Closed')
 }
 

@@ -1,0 +1,87 @@
+import { EngineUnreachable, type EngineAnswer, type EvolutionClient } from '../clients/evolution.js'
+import type { ServerPool } from '../clients/server-pool.js'
+import type { Database } from '../db/database.js'
+import * as media from '../db/media.js'
+import type { Claimed } from '../db/message-queue.js'
+import type { Logger } from '../logger.js'
+import { ByteRoom } from './byte-room.js'
+import { enginePayload, hasMedia } from './engine-payloads.js'
+import { stateIn } from './instances.js'
+import type { Membership } from './lanes.js'
+import { type Outcome, judgeAnswer, judgeSilence } from './outcomes.js'
+
+/** Files on their way to one server at a time: each takes four times its length. */
+const FILES_BYTES = 24 * 1024 * 1024
+
+/** Posts one message to its engine, as soon as that has room, and judges what came of it. */
+export class Posting {
+  private readonly fileRooms = new Map<string, ByteRoom>()
+
+  constructor(
+    private readonly db: Database,
+    private readonly pool: ServerPool,
+    private readonly process: Membership,
+    private readonly log: Logger,
+  ) {}
+
+  /**
+   * `begin` is asked when it is its turn: nothing is posted where it answers false (undefined), or where the message has
+   * been taken over meanwhile (`not ours`).
+   */
+  post(message: Claimed, begin: () => boolean, bytes?: Buffer): Promise<Outcome | 'not ours' | undefined> {
+    const inRoom = () =>
+      this.pool.withRoom(message.server_instance, (client) => this.postNow(message, client, begin, bytes))
+    return hasMedia(message.type) ? this.inFileRoom(message, inRoom) : inRoom()
+  }
+
+  /** Files stand in a line of their own, so that texts pass them. */
+  private async inFileRoom<T>({ server_instance, user_id, content }: Claimed, work: () => Promise<T>): Promise<T> {
+    const leave = await this.fileRoomOf(server_instance).enter({ user_id, bytes: Number(content.size ?? 0) })
+    return work().finally(leave)
+  }
+
+  private async postNow(message: Claimed, client: EvolutionClient, begin: () => boolean, bytes?: Buffer) {
+    const kept = bytes?.toString('base64')
+    const file = hasMedia(message.type) ? (kept ?? (await media.findAsBase64(this.db, message.id))) : undefined
+    if (!begin()) return undefined
+    // Under another id than the claim's, it was declared dead in between and its claims were taken over.
+    if (!this.process.isAlive() || this.process.id !== message.process_id) return 'not ours'
+    const { route, body } = enginePayload(message, file)
+    const started = Date.now()
+    const outcome = await client
+      .send(route, message.engine_name, body)
+      .then((answer) => judge(message, client, answer))
+      .catch((err: unknown) => {
+        if (err instanceof EngineUnreachable) return judgeSilence(err)
+        throw err
+      })
+    this.report(message, outcome, Date.now() - started)
+    return outcome
+  }
+
+  private report(message: Claimed, outcome: Outcome, ms: number) {
+    const level = outcome.kind === 'sent' ? 'debug' : 'warn' // what went well is in the ledger, with its times
+    // The engine's words may quote the message or its recipient, so only the class is logged.
+    const reason = outcome.kind === 'wait' ? outcome.reason : outcome.kind === 'failed' ? outcome.code : undefined
+    this.log[level](
+      { message_id: message.id, server: message.server_instance, outcome: outcome.kind, reason, duration_ms: ms },
+      'send',
+    )
+  }
+
+  private fileRoomOf(server: string): ByteRoom {
+    const room = this.fileRooms.get(server) ?? new ByteRoom(FILES_BYTES)
+    this.fileRooms.set(server, room)
+    return room
+  }
+}
+
+/** A group that the engine has not met yet is unknown to it while its socket is down, too: then that is the reason. */
+async function judge({ recipient, engine_name }: Claimed, client: EvolutionClient, answer: EngineAnswer) {
+  const group = recipient.endsWith('@g.us')
+  const outcome = judgeAnswer(answer, { group })
+  if (!group || outcome.kind !== 'failed' || outcome.code !== 'recipient_not_on_whatsapp') return outcome
+  const state = await client.probe(engine_name).then(stateIn, () => undefined)
+  if (state === 'open') return outcome
+  return { kind: 'wait' as const, reason: 'number_disconnected' as const, text: outcome.message }
+}
