@@ -14,14 +14,16 @@ interface Command {
   call: (args: string[], values: Values) => Call
 }
 
+/** Of every command, or of every list. */
+const COMMON = ['json', 'help', 'limit', 'cursor']
 const USER_FIELDS =
   '[--name TEXT] [--company TEXT] [--plan NAME] [--max-numbers N] [--max-messages N] [--active-until DATE|never]'
 const SERVER_FIELDS = '[--capacity N|memory] [--memory-mb N]'
 
 /** Every command is one call of /api/admin. */
 export const COMMANDS: Command[] = [
-  command('users list', '[--search TEXT] [--status active|suspended|expired]', (_, values) =>
-    get('/users', { search: values.search, status: values.status, limit: values.limit, cursor: values.cursor }),
+  command('users list', '[--search TEXT] [--status active|suspended|expired] [--plan NAME]', (_, { plan, ...values }) =>
+    get('/users', { ...pick(values, ['search', 'status', 'limit', 'cursor']), plan_type: plan }),
   ),
   command('users show', 'ID', ([id]) => get(`/users/${needed(id, 'ID')}`)),
   command('users create', `EMAIL [--password TEXT] [--time-zone ZONE] ${USER_FIELDS}`, ([email], values) => ({
@@ -118,8 +120,19 @@ export function usageText(): string {
 }
 
 function command(words: string, usage: string, call: Command['call']): Command {
-  return { words: words.split(' '), usage, call }
+  const known = new Set([...COMMON, ...[...usage.matchAll(/--([a-z-]+)/g)].map(([, name]) => name!)])
+  return {
+    words: words.split(' '),
+    usage,
+    call: (args, values) => {
+      const unknown = Object.keys(values).filter((name) => !known.has(name))
+      if (unknown.length === 0) return call(args, values)
+      throw new Error(`${words} has no --${unknown.join(', --')}. It is: ${words} ${usage}`)
+    },
+  }
 }
+
+const pick = (values: Values, names: string[]): Values => Object.fromEntries(names.map((name) => [name, values[name]]))
 
 function get(path: string, query: Values = {}): Call {
   const given = Object.entries(query).filter((pair): pair is [string, string] => typeof pair[1] === 'string')

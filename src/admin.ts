@@ -14,7 +14,8 @@ async function main(): Promise<void> {
   }
   const { positionals, values } = readCommandLine(process.argv.slice(2))
   const command = COMMANDS.find(({ words }) => words.every((word, i) => positionals[i] === word))
-  if (!command || values.help) return say(usageText())
+  if (values.help || positionals.length === 0) return say(usageText())
+  if (!command) throw new Error(`There is no command "${positionals.join(' ')}".\n${usageText()}`)
   const call = command.call(positionals.slice(command.words.length), values)
   const { status, text } = await post(call)
   if (status >= 400) throw new Error(messageOf(text) ?? `The server answered ${status}.`)

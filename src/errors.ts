@@ -13,6 +13,7 @@ const STATUS_BY_CODE = {
   recipient_not_on_whatsapp: 422,
   media_rejected: 422,
   idempotency_mismatch: 422,
+  refused_by_whatsapp: 422,
   quota_exceeded: 429,
   rate_limited: 429,
   internal_error: 500,

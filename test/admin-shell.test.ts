@@ -82,3 +82,13 @@ it('says what is wrong and how it is used', async () => {
     err: expect.stringContaining('Nothing answers'),
   })
 })
+
+it('does nothing where it does not know a word', async () => {
+  for (const args of [
+    ['users', 'list', '--plan-type', 'business'],
+    ['users', 'set', '1', '--max-numbers', '4', '--max-message', '77'],
+    ['users', 'delet', '1', '--purge'],
+  ])
+    expect(await shell(args)).toMatchObject({ code: 1, out: '', err: expect.stringMatching(/has no --|no command/) })
+  expect((await shell(['users', 'list', '--plan', 'nobody-has-this'])).out).not.toContain('ani@example.com')
+})

@@ -170,3 +170,10 @@ it('answers 404 to ids nobody has and to addresses that are none', async () => {
     expectRefusal(await user.get(path), 404, 'not_found')
   expectRefusal(await user.post('/api/user/profile'), 404, 'not_found')
 })
+
+it('JSON that curl sends as a form is told what it lacks', async () => {
+  const form = post('/api/messages/send-text').set('content-type', 'application/x-www-form-urlencoded')
+  const refused = await form.send(withToken(TEXT))
+  expectRefusal(refused, 400, 'invalid_request')
+  expect(refused.body.error.message).toContain('content-type: application/json')
+})

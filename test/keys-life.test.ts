@@ -178,3 +178,13 @@ it('are fifty at most, however many are asked for at once', async () => {
     'conflict',
   )
 })
+
+it('are fifty beside those that have expired', async () => {
+  await Promise.all(Array.from({ length: 49 }, (_, n) => user.post('/api/api-keys', { name: `old ${n}` })))
+  expectRefusal(await user.post('/api/api-keys', { name: 'one more' }), 409, 'conflict')
+  await app.db.query(
+    `update api_keys set expires_at = now() - interval '1 day' where user_id = $1 and name like 'old %'`,
+    [user.id],
+  )
+  expect((await user.post('/api/api-keys', { name: 'one more' })).status).toBe(201)
+})

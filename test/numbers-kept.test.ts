@@ -92,6 +92,13 @@ it('nothing opens again on a session that is over, whatever comes late', async (
   expect(await statusOf(phone.id)).toMatchObject({ status: 'disconnected', status_reason: 'logged_out' })
 })
 
+it('a session that is over is not opened again by a restart', async () => {
+  const phone = await app.connectedNumber(user)
+  phone.controls.disconnect(phone.engine_name, 401)
+  await eventually(async () => (await statusOf(phone.id)).status_reason === 'logged_out')
+  expectRefusal(await user.post(`/api/phone-numbers/${phone.id}/restart`), 409, 'conflict')
+})
+
 describe('one socket', () => {
   it.each(['qr_ready', 'disconnected'])(
     'is opened while WhatsApp is away, however often it is asked (%s)',

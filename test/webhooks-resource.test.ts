@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Webhook } from 'standardwebhooks'
 import { EVENT_TYPES } from '../src/services/public-events.js'
+import { expectRefusal } from './support/refusal.js'
 import { type TestApp, type TestNumber, type TestUser, eventually, startTestApp } from './support/test-app.js'
 import { WebhookSink } from './support/webhook-sink.js'
 
@@ -63,9 +64,11 @@ describe('a webhook', () => {
     expect(got!.body).toMatchObject({ version: '1', phone_number: { id: phone.id } })
     expect(() => new Webhook(webhook.secret).verify(got!.text, got!.headers as never)).not.toThrow()
 
-    const shown = await user.get(`/api/webhooks/${webhook.id}`)
-    expect(shown.body.webhook).toMatchObject({ id: webhook.id, pending_deliveries: 0 })
-    expect(JSON.stringify(shown.body)).not.toContain(webhook.secret)
+    const show = () => user.get(`/api/webhooks/${webhook.id}`)
+    await eventually(async () => {
+      expect((await show()).body.webhook).toMatchObject({ id: webhook.id, pending_deliveries: 0 })
+    })
+    expect(JSON.stringify((await show()).body)).not.toContain(webhook.secret)
     const list = await user.get('/api/webhooks')
     expect(list.body.webhooks.map(({ id }: { id: number }) => id)).toEqual([webhook.id])
     await remove(webhook.id)
@@ -249,6 +252,9 @@ describe('what a webhook cannot be', () => {
       [other.id],
     )
     expect((await other.post('/api/webhooks', { url })).status).toBe(409)
+    const number = { display_name: 'One more', webhook_url: url }
+    expectRefusal(await other.post('/api/phone-numbers/create', number), 409, 'conflict')
+    expect((await other.get('/api/phone-numbers')).body.phone_numbers).toEqual([])
   })
 
   it("touched by a stranger: another user's webhook is not found", async () => {

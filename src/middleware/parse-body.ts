@@ -40,7 +40,11 @@ export function parseBody(options: { max_file_bytes?: number; room?: ByteRoom } 
         urlencoded(
           req,
           res,
-          orElse(next, req, () => others(req, res, next)),
+          orElse(
+            (err?: unknown) => next(err ?? (isJsonAsForm(req.body) ? jsonAsForm() : undefined)),
+            req,
+            () => others(req, res, next),
+          ),
         ),
       ),
     )
@@ -50,11 +54,19 @@ export function parseBody(options: { max_file_bytes?: number; room?: ByteRoom } 
     Number(req.get('content-length') ?? 0) > limit ? next(tooLarge()) : readSome(req, res, next)
 }
 
+/** What curl sends with -d and no header. */
+function isJsonAsForm(body: unknown): boolean {
+  const [name = ''] = Object.keys(body ?? {})
+  return /^\s*[{[]/.test(name)
+}
+
 const hasBody = (req: Request) =>
   Number(req.get('content-length') ?? 0) > 0 || req.get('transfer-encoding') !== undefined
 
 /** Said before the body is read: the parsers would read all of it first. */
 const tooLarge = () => new AppError('payload_too_large', 'The body is larger than this call takes.')
+
+const jsonAsForm = () => invalidRequest('This looks like JSON: send it with the header content-type: application/json.')
 
 const unreadable = () =>
   invalidRequest('This content type is not understood. Send JSON with the header content-type: application/json.')

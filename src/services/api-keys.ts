@@ -110,7 +110,9 @@ export class ApiKeyService {
   }
 
   private async issue(tx: Queryable, userId: number, input: NewApiKey): Promise<Issued & { ended?: Buffer[] }> {
-    if ((await apiKeys.listOwned(tx, userId)).length >= MAX_KEYS)
+    const now = new Date()
+    const living = (await apiKeys.listOwned(tx, userId)).filter(({ expires_at }) => !expires_at || expires_at > now)
+    if (living.length >= MAX_KEYS)
       throw new AppError('conflict', `A user has ${MAX_KEYS} API keys at most. Delete one first.`)
     const { api_key, key_hash, hint } = newApiKey()
     const { name, scopes, rate_limit_per_minute, expires_at } = input

@@ -42,6 +42,7 @@ const FINAL_CODES: Record<string, ErrorCode> = {
   recipient_not_on_whatsapp: 'recipient_not_on_whatsapp',
   media_rejected: 'media_rejected',
   invalid_request: 'invalid_request',
+  refused_by_whatsapp: 'refused_by_whatsapp',
 }
 
 /** The error a caller gets who waited for a message that failed. */

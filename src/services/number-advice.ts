@@ -2,7 +2,7 @@ const SCAN = 'Scan a new QR code: GET /api/phone-numbers/{id}/qr, or hand out a 
 
 /** What to do about a number that is not as it should be, for whoever owns it. */
 const ADVICE: Record<string, string> = {
-  logged_out: `The phone unlinked this device. ${SCAN}`,
+  logged_out: `It was unlinked, on the phone or by a log-out. ${SCAN}`,
   restricted_by_whatsapp: 'WhatsApp has ended this session. Look at the phone before you link again.',
   qr_expired: `Nobody scanned the QR code in time. ${SCAN}`,
   server_lost: `The server that held this number is lost, and its session with it. ${SCAN}`,
@@ -13,6 +13,8 @@ const ADVICE: Record<string, string> = {
     'The connection comes and goes. Look whether the phone is online and linked to one engine only; further changes are told when it has been calm for ten minutes.',
   connection_closed:
     'It looks connected, but nothing can be sent. It is restarted by itself; if that does not help, link it anew: POST /api/phone-numbers/{id}/logout, then scan.',
+  on_another_server:
+    'Its server says that another one runs it. Ask the operator to look: two servers must not share a database and a client name.',
   silent: 'It has received nothing for much longer than usual, so its connection is restarted once.',
   no_acknowledgements:
     'WhatsApp acknowledges few of its messages, so its connection is restarted once. Look at the phone, and send less for a while.',

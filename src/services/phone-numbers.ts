@@ -14,6 +14,7 @@ import * as webhooks from '../db/webhooks.js'
 import { AppError, invalidRequest, notFound } from '../errors.js'
 import { newSecret } from '../webhooks/sign.js'
 import { type TargetGuard, TargetRefused } from '../webhooks/target-guard.js'
+import { refuseTooMany } from './webhooks.js'
 import type { InstanceRemovals } from './instance-removals.js'
 import { engineNameOf, watchAfter } from './instances.js'
 import type { Linking } from './linking.js'
@@ -138,6 +139,7 @@ export class PhoneNumberService {
       // Nobody else is to look for its instance before it has been made.
       await numberPlacement.claimLinking(tx, phone.id, CREATING_SECONDS)
       if (url === undefined || secret === undefined) return phone
+      await refuseTooMany(tx, owner.id)
       const event_types = [...DEFAULT_EVENT_TYPES]
       await webhooks.insert(tx, { user_id: owner.id, phone_number_id: phone.id, url, secret, event_types })
       return { ...phone, webhook_url: url }

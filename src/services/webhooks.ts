@@ -51,7 +51,7 @@ export class WebhookService {
       await users.lock(tx, user.id)
       if (phone_number_id !== null && !(await phoneNumbers.findOwned(tx, user.id, phone_number_id)))
         throw notFound('phone number')
-      if ((await webhooks.countOwned(tx, user.id)) >= MAX_WEBHOOKS) throw tooMany()
+      await refuseTooMany(tx, user.id)
       const row = { user_id: user.id, phone_number_id, url, secret, event_types, description, headers, enabled }
       return webhooks.findOwned(tx, user.id, await webhooks.insert(tx, row))
     })
@@ -163,6 +163,11 @@ function checkSecret(secret: string | undefined): string | undefined {
   if (secret === undefined || isSecret(secret)) return secret
   const message = 'must be whsec_ followed by 24 to 64 bytes in base64; leave it out to have one made'
   throw invalidRequest(`secret: ${message}.`, [{ path: 'secret', message }])
+}
+
+/** Under the user's lock. */
+export async function refuseTooMany(tx: Queryable, userId: number): Promise<void> {
+  if ((await webhooks.countOwned(tx, userId)) >= MAX_WEBHOOKS) throw tooMany()
 }
 
 const tooMany = () =>
