@@ -9,6 +9,7 @@ import {
 } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Express } from 'express'
+import { whenOver } from './request-end.js'
 import type { Load } from './services/load.js'
 
 export const HTTP_LIMITS = {
@@ -43,7 +44,7 @@ export function createHttpServer(app: ExpressListener, load: Load, limits = HTTP
     if (!isSheddable(req.url ?? '')) return app(req, res)
     const reason = load.enter()
     if (reason) return turnAway(res)
-    res.once('close', () => load.leave())
+    whenOver(req, res, () => load.leave())
     app(req, res)
   })
   return server

@@ -34,9 +34,9 @@ beforeEach(async () => {
 })
 
 /** Sends the same text over so many connections; answers the status lines that have come. */
-function sendMany(count: number, text: string) {
+function sendMany(count: number, text: string, url = app.url) {
   const statuses: string[] = []
-  const sockets = Array.from({ length: count }, () => net.connect(Number(new URL(app.url).port), '127.0.0.1'))
+  const sockets = Array.from({ length: count }, () => net.connect(Number(new URL(url).port), '127.0.0.1'))
   for (const socket of sockets) {
     socket.on('error', () => undefined).write(text)
     socket.once('data', (chunk) => statuses.push(chunk.toString().slice(9, 12)))
@@ -81,4 +81,23 @@ it('files that one user has fetched come two at a time', async () => {
   expect(new Set(many.statuses)).toEqual(new Set(['429']))
   expect(asked).toEqual(['/file', '/file'])
   many.end()
+})
+
+it('requests that wait behind another on a connection that breaks leave their places', async () => {
+  const replica = await app.startReplica({ MAX_ACTIVE_REQUESTS: '10' })
+  const { next_cursor } = (await greedy.get('/api/events?limit=500')).body
+  const poll = `GET /api/events?wait=60&after=${next_cursor} HTTP/1.1\r\nhost: x\r\nx-api-key: ${greedy.api_key}\r\n\r\n`
+  const behind = requestOf(greedy, '/api/api-keys', JSON.stringify({ name: 'x'.repeat(300 * 1024) }))
+  const waiting = () => replica.context.feedWatch.size
+  for (let round = 0; round < 3; round++) {
+    const many = sendMany(4, poll + behind, replica.url)
+    await eventually(() => Promise.resolve(waiting() === 4))
+    many.end()
+    await eventually(() => Promise.resolve(waiting() === 0))
+  }
+  const there = app.as(other, replica)
+  await eventually(async () => expect((await there.get('/api/user/profile')).status).toBe(200))
+  for (let n = 0; n < 10; n++)
+    expectRefusal(await there.post('/api/api-keys', { name: 'x'.repeat(300 * 1024) }), 400, 'invalid_request')
+  await replica.close()
 })

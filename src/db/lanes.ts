@@ -132,7 +132,7 @@ export async function takeNext(tx: Queryable, processId: number, lanes: Lane[]):
   const { rows } = await tx.query<queue.Claimed>(
     `with due as (
        select phone_number_id, ready_at, restricted_until,
-              blocked_since is not null and blocked_reason = 'number_disconnected' as closed from lanes l
+              blocked_since is not null and blocked_reason = 'number_disconnected' and failures > 1 as closed from lanes l
         where phone_number_id = any($1::bigint[])
           and not exists (select 1 from messages m where m.phone_number_id = l.phone_number_id and m.status = 'sending')),
      ${queue.claimNext('due', '$2')},
@@ -143,7 +143,7 @@ export async function takeNext(tx: Queryable, processId: number, lanes: Lane[]):
               blocked_since = case when c.id is not null or due.closed then l.blocked_since end,
               failures = case when c.id is not null or due.closed then l.failures else 0 end,
               due_at = case when c.id is not null then l.due_at
-                            when l.restricted_until > now() and not due.closed then l.restricted_until end
+                            when l.restricted_until > now() then l.restricted_until end
          from due left join claimed c using (phone_number_id)
         where l.phone_number_id = due.phone_number_id)
      select * from claimed`,

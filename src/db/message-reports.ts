@@ -168,7 +168,7 @@ export async function findExplained(tx: Queryable, phoneNumberIds: number[]) {
           and not exists (select 1 from messages f
                            where f.phone_number_id = m.phone_number_id and f.status = 'sending'
                              and f.fingerprint = m.fingerprint
-                             and f.starts_at <= e.created_at)) -- what came before it began is not about it
+                             and f.starts_at - interval '2 seconds' <= e.created_at)) -- what came before is not about it
      select id, whatsapp_id, sent_at from fit where reports = 1 and messages = 1`,
     [phoneNumberIds],
   )

@@ -42,6 +42,18 @@ export async function noteOpening(db: Queryable, id: number, generation: number)
   )
 }
 
+/** No socket was opened after all: the number is as it was before `noteOpening`. */
+export async function noteNotOpened(
+  db: Queryable,
+  { id, engine_generation, status, status_reason }: PhoneNumber,
+): Promise<void> {
+  await db.query(
+    `update phone_numbers set status = $3, status_reason = $4, status_changed_at = now()
+      where id = $1 and engine_generation = $2 and status = 'connecting' and $3 in ('created', 'disconnected')`,
+    [id, engine_generation, status, status_reason],
+  )
+}
+
 export async function moveToServer(db: Queryable, id: number, serverInstance: string): Promise<void> {
   await db.query('update phone_numbers set server_instance = $2 where id = $1', [id, serverInstance])
 }

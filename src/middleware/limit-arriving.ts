@@ -1,6 +1,7 @@
 import type { Request, RequestHandler, Response } from 'express'
 import type { User } from '../db/users.js'
 import { AppError, unavailable } from '../errors.js'
+import { once, whenOver } from '../request-end.js'
 import type { ByteRoom } from '../services/byte-room.js'
 
 declare module 'express-serve-static-core' {
@@ -14,6 +15,9 @@ declare module 'express-serve-static-core' {
 const MOST = 100
 /** Shorter ones take no room: there is always enough for them. */
 const SMALL = 256 * 1024
+/** How long a large body may take: so many milliseconds, and what this many bytes a second make of it. */
+const SLOW_MS = 10_000
+const SLOWEST = 256 * 1024
 /** In line for the room, of one user and of all: those behind would have given up. */
 const MAX_LINE = { own: 16, all: 64 }
 
@@ -36,30 +40,33 @@ export function limitArriving(read: RequestHandler, { longest, room }: { longest
     if (refusal) return next(refusal)
     count(user, 1)
     const arrived = once(() => count(user, -1))
-    res.once('close', arrived)
+    whenOver(req, res, arrived)
     const readNow = () =>
       void read(req, res, (err?: unknown) => {
         arrived()
         next(err)
       })
-    if (bytes <= SMALL) return readNow()
-    room
-      .enter({ user_id: user, bytes })
-      .then((leave) => readInRoom(req, res, leave, readNow))
-      .catch(next)
+    if (bytes > SMALL) readInRoom(req, res, room.enter({ user_id: user, bytes }), bytes, readNow)
+    else readNow()
   }
   return limited
 }
 
-/** Who has gone meanwhile is not read any more. */
-function readInRoom(req: Request, res: Response, leave: () => void, read: () => void) {
-  if (res.closed) return leave()
-  res.once('close', leave)
-  req.bodyTaken = () => {
-    req.body = req.upload = undefined
-    leave()
-  }
-  read()
+/** Who has gone meanwhile is not read any more, and who is too slow is not waited for: others want the room. */
+function readInRoom(req: Request, res: Response, turn: ReturnType<ByteRoom['enter']>, bytes: number, read: () => void) {
+  whenOver(req, res, turn.giveUp)
+  void turn.inside.then((leave) => {
+    const tooSlow = setTimeout(() => req.complete || req.destroy(), SLOW_MS + (bytes / SLOWEST) * 1000)
+    whenOver(req, res, () => {
+      clearTimeout(tooSlow)
+      leave()
+    })
+    req.bodyTaken = () => {
+      req.body = req.upload = undefined
+      leave()
+    }
+    read()
+  })
 }
 
 function refusalOf(room: ByteRoom, user: number): AppError | undefined {
@@ -69,14 +76,6 @@ function refusalOf(room: ByteRoom, user: number): AppError | undefined {
 
 function lengthOf(req: Request, longest: number): number {
   return req.get('transfer-encoding') === undefined ? Number(req.get('content-length') ?? 0) : longest
-}
-
-function once(work: () => void): () => void {
-  let done = false
-  return () => {
-    if (!done) work()
-    done = true
-  }
 }
 
 const tooMany = () =>

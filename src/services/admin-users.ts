@@ -134,7 +134,7 @@ export class AdminUsers {
     const given = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined)) as AccountInput
     const after = { ...before, ...limits, ...given }
     await userAccounts.update(tx, id, after)
-    if (after.max_messages_per_day > before.max_messages_per_day) await usage.forgetTold(tx, id)
+    if (after.max_messages_per_day > before.max_messages_per_day) await usage.forgetTold(tx, [id])
     await this.expiry.settle(tx, (await userAccounts.find(tx, id))!)
   }
 }

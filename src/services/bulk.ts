@@ -30,14 +30,14 @@ export interface BulkResult {
 const PRIORITY = 1
 /** Files of one call together: all of them are in memory, and written in one commit that others wait for. */
 const MAX_FILE_BYTES = 64 * 1024 * 1024
-/** Calls with files at the same time. */
-const CALLS_WITH_FILES = { all: 3, per_user: 1, waiting_per_user: 8 }
+/** Calls whose files are fetched, at the same time: what they have fetched is in memory. */
+const CALLS_THAT_FETCH = { all: 3, per_user: 1, waiting_per_user: 2 }
 /** Items whose files are fetched at the same time. */
 const AT_ONCE = 4
 
 /** Many messages in one call: bad items are told one by one, the good ones enter their lane together or not at all. */
 export class BulkService {
-  private readonly withFiles = new Shares(CALLS_WITH_FILES)
+  private readonly fetching = new Shares(CALLS_THAT_FETCH)
 
   constructor(
     private readonly db: Database,
@@ -50,8 +50,8 @@ export class BulkService {
     const earlier = await this.findEarlier(user, items)
     const fresh = items.filter(({ index }) => !earlier.has(index))
     const take = () => this.takeAll(user, request, fresh)
-    const hasFiles = fresh.some(({ item }) => 'media' in item.body)
-    const { drafts, accepted } = await (hasFiles ? this.withFiles.run(user.id, take) : take())
+    const fetches = fresh.some(({ item: { body } }) => 'media' in body && body.media.url !== undefined)
+    const { drafts, accepted } = await (fetches ? this.fetching.run(user.id, take) : take())
     this.bus.tell('lanes.due', {})
     const results = new Map<number, Accepted | Error>(earlier)
     let next = 0

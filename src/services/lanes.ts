@@ -244,6 +244,12 @@ export class Lanes {
     return { status: 'queued' as const, blocked_reason: reason, engine_error }
   }
 
+  /** Another message of ours has it; that this one went out is known all the same. */
+  private withoutId(ending: Ending, err: unknown): Ending {
+    this.log.error({ err, message_id: ending.id }, 'its WhatsApp id is that of another message')
+    return { ...ending, whatsapp_id: null }
+  }
+
   private forgetEcho({ phone_number_id, whatsapp_id }: Ending): Promise<boolean> {
     return queue.forgetEcho(this.db, phone_number_id, whatsapp_id).catch(() => true) // the next try tells
   }
@@ -257,7 +263,7 @@ export class Lanes {
       } catch (err) {
         if (this.stopping) throw err
         if (violates(err, 'messages_whatsapp_id_key') && !(await this.forgetEcho(known)))
-          known = { ...known, whatsapp_id: null } // another of ours has it; that this one went out is known all the same
+          known = this.withoutId(known, err)
         this.log.warn({ err, message_id: ending.id }, 'the outcome of a send could not be written yet')
         await new Promise((resolve) => setTimeout(resolve, wait))
       }

@@ -1,3 +1,4 @@
+import { EngineUnreachable } from '../clients/evolution.js'
 import * as connectionChecks from '../db/connection-checks.js'
 import type { Database } from '../db/database.js'
 import * as instanceRemovals from '../db/instance-removals.js'
@@ -90,7 +91,10 @@ export class Linking {
     if (!placed) return
     await numberPlacement.setPairingNumber(this.db, placed.id, wish.pairing_number ?? null)
     await numberPlacement.noteOpening(this.db, placed.id, placed.engine_generation)
-    const qr = await this.instances.connect(placed, wish.pairing_number)
+    const qr = await this.instances.connect(placed, wish.pairing_number).catch(async (err: unknown) => {
+      if (isNotBegun(err)) await numberPlacement.noteNotOpened(this.db, placed)
+      throw err
+    })
     if (qr) await this.changes.apply(placed, { kind: 'qr', ...qr })
   }
 
@@ -132,3 +136,7 @@ export class Linking {
     return revived
   }
 }
+
+/** The engine was not reached, so that the next request may try again at once. */
+const isNotBegun = (err: unknown) =>
+  err instanceof AppError && err.cause instanceof EngineUnreachable && !err.cause.written

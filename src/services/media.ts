@@ -79,9 +79,16 @@ export class MediaService {
   }
 }
 
+/** How long one call may fetch files; what has begun by then may end. */
+const FETCHING_MS = 60_000
+
+const tooSlow = () =>
+  new AppError('media_rejected', 'The files of this call took too long to fetch. Send the rest in another call.')
+
 /** The files of one call with many messages: each URL is fetched once, and all of them must fit into the memory. */
 export class MediaBatch implements Files {
   private readonly fetched = new Map<string, ReturnType<MediaService['open']>>()
+  private readonly end = Date.now() + FETCHING_MS
   private size = 0
 
   constructor(
@@ -100,6 +107,7 @@ export class MediaBatch implements Files {
 
   private open(source: MediaSource) {
     if (source.url === undefined || source.base64 !== undefined) return this.media.open(this.userId, source)
+    if (Date.now() > this.end) throw tooSlow()
     const fetched = this.fetched.get(source.url) ?? this.media.open(this.userId, source)
     this.fetched.set(source.url, fetched)
     return fetched

@@ -2,6 +2,7 @@ import type { Bus } from '../cache/bus.js'
 import type { Database } from '../db/database.js'
 import * as plans from '../db/plans.js'
 import type { Plan } from '../db/plans.js'
+import * as usage from '../db/usage.js'
 import * as userAccounts from '../db/user-accounts.js'
 import { AppError, notFound } from '../errors.js'
 
@@ -31,7 +32,9 @@ export class PlanService {
       if (!before) throw notFound('plan')
       const after = { ...before, ...change }
       await plans.update(tx, after)
-      return applyToUsers ? userAccounts.followPlan(tx, planType, before, after) : []
+      const followers = applyToUsers ? await userAccounts.followPlan(tx, planType, before, after) : []
+      if (after.max_messages_per_day > before.max_messages_per_day) await usage.forgetTold(tx, followers)
+      return followers
     })
     for (const user_id of changed) this.bus.tell('auth.changed', { user_id })
     return { plan: await this.get(planType), changed: changed.length }

@@ -12,6 +12,10 @@ import { type Outcome, judgeAnswer, judgeSilence } from './outcomes.js'
 
 /** Files on their way to one server at a time: each takes four times its length. */
 const FILES_BYTES = 24 * 1024 * 1024
+/** Smaller ones take no room. */
+const SMALL = 256 * 1024
+/** An engine that has not answered by then is stuck, and must not hold up the files of others. */
+const HOLDS_MS = 15_000
 
 /** Posts one message to its engine, as soon as that has room, and judges what came of it. */
 export class Posting {
@@ -28,21 +32,30 @@ export class Posting {
    * `begin` is asked when it is its turn: nothing is posted where it answers false (undefined), or where the message has
    * been taken over meanwhile (`not ours`).
    */
-  post(message: Claimed, begin: () => boolean, bytes?: Buffer): Promise<Outcome | 'not ours' | undefined> {
+  post(message: Claimed, begin: () => boolean, kept?: Buffer): Promise<Outcome | 'not ours' | undefined> {
     const inRoom = () =>
-      this.pool.withRoom(message.server_instance, (client) => this.postNow(message, client, begin, bytes))
-    return hasMedia(message.type) ? this.inFileRoom(message, inRoom) : inRoom()
+      this.pool.withRoom(message.server_instance, (client) => this.postNow(message, client, begin, kept))
+    const bytes = hasMedia(message.type) ? Number(message.content.size ?? 0) : 0
+    return bytes > SMALL ? this.inFileRoom(message, bytes, inRoom) : inRoom()
   }
 
-  /** Files stand in a line of their own, so that texts pass them. */
-  private async inFileRoom<T>({ server_instance, user_id, content }: Claimed, work: () => Promise<T>): Promise<T> {
-    const leave = await this.fileRoomOf(server_instance).enter({ user_id, bytes: Number(content.size ?? 0) })
-    return work().finally(leave)
+  /** Large files stand in a line of their own, so that texts pass them. */
+  private async inFileRoom<T>(
+    { server_instance, user_id }: Claimed,
+    bytes: number,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const leave = await this.fileRoomOf(server_instance).enter({ user_id, bytes }).inside
+    const timer = setTimeout(leave, HOLDS_MS)
+    return work().finally(() => {
+      clearTimeout(timer)
+      leave()
+    })
   }
 
-  private async postNow(message: Claimed, client: EvolutionClient, begin: () => boolean, bytes?: Buffer) {
-    const kept = bytes?.toString('base64')
-    const file = hasMedia(message.type) ? (kept ?? (await media.findAsBase64(this.db, message.id))) : undefined
+  private async postNow(message: Claimed, client: EvolutionClient, begin: () => boolean, kept?: Buffer) {
+    const base64 = kept?.toString('base64')
+    const file = hasMedia(message.type) ? (base64 ?? (await media.findAsBase64(this.db, message.id))) : undefined
     if (!begin()) return undefined
     // Under another id than the claim's, it was declared dead in between and its claims were taken over.
     if (!this.process.isAlive() || this.process.id !== message.process_id) return 'not ours'

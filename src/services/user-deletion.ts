@@ -41,7 +41,6 @@ export class UserDeletion {
   /** From here on nobody can act for this user, its e-mail address is free, nothing is sent or posted to its webhooks. */
   async begin(userId: number): Promise<void> {
     const user = await users.findById(this.db, userId)
-    if (user) await auditLog.forgetUser(this.db, user)
     await this.db.transaction(async (tx) => {
       if (!(await users.lock(tx, userId))) return
       await apiKeys.revokeAll(tx, userId)
@@ -51,6 +50,7 @@ export class UserDeletion {
     })
     this.bus.tell('auth.changed', { user_id: userId })
     await this.holdLanes(userId)
+    if (user) await auditLog.forgetUser(this.db, user)
   }
 
   /** By itself: whoever holds a lane may wait for the user's row. Until the numbers are gone nothing is sent. */
@@ -77,6 +77,7 @@ export class UserDeletion {
 
   /** The engine's side is left to the remover: a server that hangs must not hold up those who left after this one. */
   private async unlink(user: { id: number }): Promise<void> {
+    await this.holdLanes(user.id)
     for (const { id } of await phoneNumbers.listOwned(this.db, user.id, { limit: NUMBERS_PER_ROUND }))
       await this.attempt(user, () => this.numbers.delete(user, id, { hurry: false }).catch(ignoreMissing))
   }
