@@ -170,7 +170,7 @@ describe('GET /api/events', () => {
       const answer = await feed(`?after=${cursor}`)
       expect([answer.status, answer.body.error?.code]).toEqual([400, 'invalid_request'])
     }
-    for (const query of ['?types=no.such', '?limit=0', '?limit=501', '?wait=61', '?wait=x'])
+    for (const query of ['?types=no.such', '?event_types=no.such', '?limit=0', '?limit=501', '?wait=61', '?wait=x'])
       expect((await feed(query)).status).toBe(400)
   })
 })

@@ -199,6 +199,23 @@ describe('an import', () => {
   })
 })
 
+it('an import opens the socket anew where events carried files, which would be too large for us', async () => {
+  const { controls, url } = app.sandboxes[0]!
+  const restarts = (name: string) => controls.requests({ path: `/instance/restart/${name}` }).requests.length
+  for (const [name, base64] of [
+    ['with_files', true],
+    ['without_files', false],
+  ] as const) {
+    await foreign(name)
+    const webhook = { enabled: true, url: 'http://127.0.0.1:9', base64, events: ['MESSAGES_UPSERT'] }
+    await engine(url, 'POST', `/webhook/set/${name}`, { webhook })
+    const taken = await admin.post('/servers/sandbox-1/import', { user_id: user.id, instances: [name] })
+    const { id } = taken.body.phone_numbers[0]
+    await eventually(async () => (await statusOf(id)).status === 'connected')
+    expect(restarts(name)).toBe(base64 ? 1 : 0)
+  }
+})
+
 describe('the address of a server', () => {
   it('is not changed to that of another engine, which would give up every session', async () => {
     const common = { api_key: ENGINE_KEY, connect_wait_ms: 20, ack_delay_ms: 20 }

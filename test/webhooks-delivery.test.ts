@@ -449,6 +449,7 @@ describe('self-service', () => {
     'from=x',
     'status=lost',
     'event_type=no.such',
+    'event_types=no.such',
     'cursor=nonsense',
     'limit=0',
     `cursor=${Buffer.from('feed:1:1').toString('base64url')}`,

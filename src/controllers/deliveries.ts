@@ -13,6 +13,7 @@ const Moment = z
 const List = z.object({
   status: Status.optional(),
   event_type: textList(z.string().max(100)).optional(),
+  event_types: textList(z.string().max(100)).optional(),
   from: Moment.optional(),
   to: Moment.optional(),
   limit: z.coerce.number().int().min(1).max(200).default(100),
@@ -32,9 +33,9 @@ const RangeBody = z.object({
 export function deliveryController(service: RedeliveryService) {
   return {
     list: async (req: Request, res: Response) => {
-      const { limit, cursor, event_type, ...filter } = parse(List, req.query)
+      const { limit, cursor, event_type, event_types = event_type, ...filter } = parse(List, req.query)
       const page = { before: cursor, limit }
-      const rows = await service.list(req.user, parse(Id, req.params).id, { ...filter, event_types: event_type }, page)
+      const rows = await service.list(req.user, parse(Id, req.params).id, { ...filter, event_types }, page)
       res.json({ success: true, deliveries: rows.map(present), next_cursor: nextCursor(rows, limit) })
     },
 

@@ -7,20 +7,26 @@ import { textList } from './text-list.js'
 
 const Types = textList(z.string().max(100)).optional()
 const Cursor = z.string().max(200).optional()
+/** As webhooks call them. */
+const named = <Query extends { types?: string[]; event_types?: string[] }>({ event_types, ...query }: Query) => ({
+  ...query,
+  types: query.types ?? event_types,
+})
 const List = z.object({
   after: Cursor,
   types: Types,
+  event_types: Types,
   limit: z.coerce.number().int().min(1).max(500).default(100),
   wait: z.coerce.number().min(0).max(60).default(0),
 })
-const Stream = z.object({ after: Cursor, types: Types })
+const Stream = z.object({ after: Cursor, types: Types, event_types: Types })
 const EventId = z.object({ id: z.string().min(1).max(100) })
 
 export function eventController(feed: EventFeed) {
   return {
     /** The events are written as they were stored: what is signed for webhooks and what is read here are the same bytes. */
     list: async (req: Request, res: Response) => {
-      const { events, next_cursor, expired } = await feed.page(req.user, parse(List, req.query), leaving(res))
+      const { events, next_cursor, expired } = await feed.page(req.user, named(parse(List, req.query)), leaving(res))
       const list = `[${events.map((event) => event.payload).join(',')}]`
       const rest = JSON.stringify({ next_cursor, expired }).slice(1)
       res.type('json').send(`{"success":true,"events":${list},${rest}`)
@@ -32,7 +38,7 @@ export function eventController(feed: EventFeed) {
     },
 
     stream: async (req: Request, res: Response) => {
-      const { types, after } = parse(Stream, req.query)
+      const { types, after } = named(parse(Stream, req.query))
       const gone = leaving(res)
       const pages = await feed.follow(req.user, { types, after: req.get('last-event-id') || after }, gone)
       res.writeHead(200, STREAM_HEADERS)

@@ -99,10 +99,14 @@ export class InstanceImport {
 
   /** Its events come to us from here on; whoever got them before does not get them any more. */
   private async take(phone: PhoneNumber): Promise<void> {
-    const done = await this.instances.configure(phone).catch((err: unknown) => {
+    const notAnswering = (err: unknown) => {
       throw unavailable('The server does not answer.', err)
-    })
-    if (!done) throw unavailable(`The server refused our webhook for ${phone.instance_name}.`)
+    }
+    const sentFiles = await this.instances.postsFiles(phone).catch(notAnswering)
+    if (!(await this.instances.configure(phone).catch(notAnswering)))
+      throw unavailable(`The server refused our webhook for ${phone.instance_name}.`)
+    // It would go on to put files into its events, which are then too large, until its socket is opened anew.
+    if (sentFiles) await this.instances.restart(phone).catch(notAnswering)
     await connectionChecks.begin(this.db, phone.id, this.instances.fingerprint(phone))
   }
 

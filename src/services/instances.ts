@@ -132,6 +132,12 @@ export class InstanceService {
     return webhook.status === 201 && settings.status === 201
   }
 
+  /** Whether its events carry files, in base64, as somebody else may have wanted it. */
+  async postsFiles(phone: Placed): Promise<boolean> {
+    const { body } = await this.pool.client(phone.server_instance).findWebhook(engineNameOf(phone))
+    return (body as { webhookBase64?: unknown } | null)?.webhookBase64 === true
+  }
+
   /** Whether the engine still posts where and what it should. */
   async isConfigured(phone: Placed): Promise<boolean> {
     const name = engineNameOf(phone)
