@@ -143,6 +143,7 @@ export async function takeNext(tx: Queryable, processId: number, lanes: Lane[]):
               blocked_since = case when c.id is not null or due.closed then l.blocked_since end,
               failures = case when c.id is not null or due.closed then l.failures else 0 end,
               due_at = case when c.id is not null then l.due_at
+                            when l.restricted_until > now() and due.closed then least(l.restricted_until, now() + interval '1 minute')
                             when l.restricted_until > now() then l.restricted_until end
          from due left join claimed c using (phone_number_id)
         where l.phone_number_id = due.phone_number_id)

@@ -42,15 +42,15 @@ export async function noteOpening(db: Queryable, id: number, generation: number)
   )
 }
 
-/** No socket was opened after all: the number is as it was before `noteOpening`. */
+/** No socket was opened after all: the number is as it was before `noteOpening`, but for codes it showed. */
 export async function noteNotOpened(
   db: Queryable,
   { id, engine_generation, status, status_reason }: PhoneNumber,
 ): Promise<void> {
   await db.query(
     `update phone_numbers set status = $3, status_reason = $4, status_changed_at = now()
-      where id = $1 and engine_generation = $2 and status = 'connecting' and $3 in ('created', 'disconnected')`,
-    [id, engine_generation, status, status_reason],
+      where id = $1 and engine_generation = $2 and status = 'connecting' and $3 <> 'connecting'`,
+    [id, engine_generation, status === 'qr_ready' ? 'created' : status, status_reason],
   )
 }
 

@@ -149,5 +149,6 @@ export async function markTold(tx: Queryable, userId: number, day: string, perce
 /** The thresholds of a higher limit are new ones. */
 export async function forgetTold(tx: Queryable, userIds: number[]): Promise<void> {
   if (userIds.length === 0) return
+  await lockAll(tx, userIds)
   await tx.query('update daily_usage set told = 0 where user_id = any($1::bigint[]) and told > 0', [userIds])
 }

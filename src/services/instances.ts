@@ -132,10 +132,15 @@ export class InstanceService {
     return webhook.status === 201 && settings.status === 201
   }
 
-  /** Whether its events carry files, in base64, as somebody else may have wanted it. */
+  /**
+   * Whether its events carry files, in base64, as somebody else may have wanted it. One that has our address already may
+   * still do: its socket goes by what was set when it was opened.
+   */
   async postsFiles(phone: Placed): Promise<boolean> {
-    const { body } = await this.pool.client(phone.server_instance).findWebhook(engineNameOf(phone))
-    return (body as { webhookBase64?: unknown } | null)?.webhookBase64 === true
+    const name = engineNameOf(phone)
+    const { body } = await this.pool.client(phone.server_instance).findWebhook(name)
+    const found = body as { webhookBase64?: unknown; url?: unknown } | null
+    return found?.webhookBase64 === true || found?.url === this.webhookOf(name).url
   }
 
   /** Whether the engine still posts where and what it should. */

@@ -124,7 +124,7 @@ export class Linking {
       if (!now?.parked_at) throw new AppError('conflict', 'Somebody else is linking this number. Try again.')
       const server = await this.placement.choose(tx)
       await numberPlacement.revive(tx, phone.id, server.name)
-      return { ...now, server_instance: server.name, parked_at: null }
+      return { ...now, server_instance: server.name, parked_at: null, status: 'created' as const, status_reason: null }
     })
     try {
       await this.bringToLife(revived)

@@ -107,8 +107,9 @@ export class MediaBatch implements Files {
 
   private open(source: MediaSource) {
     if (source.url === undefined || source.base64 !== undefined) return this.media.open(this.userId, source)
-    if (Date.now() > this.end) throw tooSlow()
-    const fetched = this.fetched.get(source.url) ?? this.media.open(this.userId, source)
+    const begun = this.fetched.get(source.url)
+    if (!begun && Date.now() > this.end) throw tooSlow()
+    const fetched = begun ?? this.media.open(this.userId, source)
     this.fetched.set(source.url, fetched)
     return fetched
   }

@@ -14,12 +14,20 @@ import { type Outcome, judgeAnswer, judgeSilence } from './outcomes.js'
 const FILES_BYTES = 24 * 1024 * 1024
 /** Smaller ones take no room. */
 const SMALL = 256 * 1024
-/** An engine that has not answered by then is stuck, and must not hold up the files of others. */
+/** An engine that has not answered by then is stuck, and must not hold up the files of others … */
 const HOLDS_MS = 15_000
+/** … unless so many bytes are stuck with it already. */
+const STUCK_BYTES = FILES_BYTES
+
+interface Room {
+  files: ByteRoom
+  /** Bytes that are with the engine for so long that they have left the room. */
+  stuck: number
+}
 
 /** Posts one message to its engine, as soon as that has room, and judges what came of it. */
 export class Posting {
-  private readonly fileRooms = new Map<string, ByteRoom>()
+  private readonly rooms = new Map<string, Room>()
 
   constructor(
     private readonly db: Database,
@@ -32,24 +40,32 @@ export class Posting {
    * `begin` is asked when it is its turn: nothing is posted where it answers false (undefined), or where the message has
    * been taken over meanwhile (`not ours`).
    */
-  post(message: Claimed, begin: () => boolean, kept?: Buffer): Promise<Outcome | 'not ours' | undefined> {
-    const inRoom = () =>
-      this.pool.withRoom(message.server_instance, (client) => this.postNow(message, client, begin, kept))
+  async post(message: Claimed, begin: () => boolean, kept?: Buffer): Promise<Outcome | 'not ours' | undefined> {
+    const { server_instance, user_id } = message
     const bytes = hasMedia(message.type) ? Number(message.content.size ?? 0) : 0
-    return bytes > SMALL ? this.inFileRoom(message, bytes, inRoom) : inRoom()
+    // Large files stand in a line of their own, so that texts pass them.
+    const leave = bytes > SMALL ? await this.roomOf(server_instance).files.enter({ user_id, bytes }).inside : undefined
+    try {
+      return await this.pool.withRoom(server_instance, (client) => {
+        const posted = this.postNow(message, client, begin, kept)
+        return leave ? this.notHeldUp(server_instance, bytes, leave, posted) : posted
+      })
+    } finally {
+      leave?.()
+    }
   }
 
-  /** Large files stand in a line of their own, so that texts pass them. */
-  private async inFileRoom<T>(
-    { server_instance, user_id }: Claimed,
-    bytes: number,
-    work: () => Promise<T>,
-  ): Promise<T> {
-    const leave = await this.fileRoomOf(server_instance).enter({ user_id, bytes }).inside
-    const timer = setTimeout(leave, HOLDS_MS)
-    return work().finally(() => {
-      clearTimeout(timer)
+  private async notHeldUp<T>(server: string, bytes: number, leave: () => void, posted: Promise<T>): Promise<T> {
+    const room = this.roomOf(server)
+    let stuck = 0
+    const timer = setTimeout(() => {
+      if (room.stuck + bytes > STUCK_BYTES) return
+      room.stuck += stuck = bytes
       leave()
+    }, HOLDS_MS)
+    return posted.finally(() => {
+      clearTimeout(timer)
+      room.stuck -= stuck
     })
   }
 
@@ -82,9 +98,9 @@ export class Posting {
     )
   }
 
-  private fileRoomOf(server: string): ByteRoom {
-    const room = this.fileRooms.get(server) ?? new ByteRoom(FILES_BYTES)
-    this.fileRooms.set(server, room)
+  private roomOf(server: string): Room {
+    const room = this.rooms.get(server) ?? { files: new ByteRoom(FILES_BYTES), stuck: 0 }
+    this.rooms.set(server, room)
     return room
   }
 }

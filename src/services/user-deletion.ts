@@ -41,6 +41,7 @@ export class UserDeletion {
   /** From here on nobody can act for this user, its e-mail address is free, nothing is sent or posted to its webhooks. */
   async begin(userId: number): Promise<void> {
     const user = await users.findById(this.db, userId)
+    if (user) await auditLog.forgetUser(this.db, user) // its address is gone afterwards, and with it the way to find them
     await this.db.transaction(async (tx) => {
       if (!(await users.lock(tx, userId))) return
       await apiKeys.revokeAll(tx, userId)
@@ -49,8 +50,9 @@ export class UserDeletion {
         await webhooks.markDeleted(tx, webhook)
     })
     this.bus.tell('auth.changed', { user_id: userId })
-    await this.holdLanes(userId)
+    // Once more, for what was noted meanwhile.
     if (user) await auditLog.forgetUser(this.db, user)
+    await this.holdLanes(userId)
   }
 
   /** By itself: whoever holds a lane may wait for the user's row. Until the numbers are gone nothing is sent. */
