@@ -124,8 +124,8 @@ export async function lockDue(tx: Queryable, limit: number): Promise<Lane[]> {
 
 /**
  * Takes the next message of each of these locked lanes for a process; no more due time where nothing is found, and no
- * more block, but that of a connection which does not carry sends: who mends it goes by that. A lane
- * that says nothing is in flight though something is would fail the rest, and is left alone.
+ * more block, but that of a connection which does not carry sends: who mends it goes by that. A lane that says nothing is
+ * in flight though something is would fail the rest, and is left alone.
  */
 export async function takeNext(tx: Queryable, processId: number, lanes: Lane[]): Promise<queue.Claimed[]> {
   if (lanes.length === 0) return []

@@ -146,7 +146,8 @@ export async function setNextLook(db: Queryable, id: number, looks: number, at: 
 /**
  * Unconfirmed messages of these numbers that exactly one report of the engine can explain, where that report can be
  * meant for no other of them: same life of the instance, same words, a recipient that fits, not before it began.
- * The lanes must be locked. While the same words are in flight there since before the report came, it could mean those: nothing is matched.
+ * The lanes must be locked. While the same words are in flight there since before the report came, it could mean those:
+ * nothing is matched.
  */
 export async function findExplained(tx: Queryable, phoneNumberIds: number[]) {
   const { rows } = await tx.query<{ id: number; whatsapp_id: string; sent_at: Date }>(

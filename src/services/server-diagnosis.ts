@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { EngineUnreachable, type EvolutionClient } from '../clients/evolution.js'
+import { EngineUnreachable, type EvolutionClient, isGateways } from '../clients/evolution.js'
 
 export interface Problem {
   code: 'unreachable' | 'licence_needed' | 'key_refused' | 'database_down' | 'not_evolution'
@@ -16,7 +16,7 @@ export async function diagnose(client: EvolutionClient): Promise<Problem | null>
       return problem('licence_needed', 'needs a licence: activate it in its manager, or go back to version 2.3.7')
     if (key.status === 401)
       return problem('key_refused', 'refuses our key: EVOLUTION_API_KEY differs from its AUTHENTICATION_API_KEY')
-    if (key.status === 502 || key.status === 503 || key.status === 504)
+    if (isGateways(key.status))
       return problem('unreachable', `answers ${key.status}, as a proxy does whose server is down`)
     if (key.status !== 200) return problem('not_evolution', `answers ${key.status} to a check of the key`)
     const unknown = await client.connectionState(`health-${randomBytes(6).toString('hex')}`, 5_000)
