@@ -1,6 +1,7 @@
 import { DeliveryWorker } from '../src/workers/delivery-worker.js'
 import { type TestApp, eventually, startTestApp } from './support/test-app.js'
 import { WebhookSink } from './support/webhook-sink.js'
+import { stopClock } from './support/webhook-stage.js'
 
 let app: TestApp
 let sink: WebhookSink
@@ -81,4 +82,13 @@ it('what was given back because its webhook was changed is taken again when noth
   const { rows } = await app.db.query<{ id: number }>('select max(id) as id from webhooks')
   app.ctx.bus.tell('webhook.changed', rows[0]!)
   await allArriveWhen(owed, () => sink.letGo(200))
+})
+
+it("what the database says is due goes at once, though this server's clock is behind", async () => {
+  const clock = stopClock(app)
+  clock.to(Date.now() - 30_000)
+  const owed = await owe(1, 1)
+  worker.start()
+  await allArriveWhen(owed, () => sink.letGo(200))
+  clock.go()
 })

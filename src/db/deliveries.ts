@@ -78,7 +78,7 @@ export async function claimDue(
  * What is due and not in hand: the queues in turn, each in its order, so that the oldest backlog does not fill the claim.
  * Put in order before the payloads come, which a sort would carry along.
  */
-async function take(tx: Queryable, now: Date | null, turns: Turn[], limits: ClaimLimits) {
+async function take(tx: Queryable, now: Date, turns: Turn[], limits: ClaimLimits) {
   const inHand = turns.flatMap(({ in_hand }) => in_hand)
   const { rows } = await tx.query<Omit<DueDelivery, 'target' | 'probe'> & { turn: number; bytes: number }>(
     `select id, version, attempts, attempts_from, phone_number_id, turn, event_id, event_type, payload::text as payload,
@@ -91,7 +91,7 @@ async function take(tx: Queryable, now: Date | null, turns: Turn[], limits: Clai
                          from unnest($1::bigint[], $2::integer[]) with ordinality as q (webhook_id, room, turn)
                         cross join lateral (
                           select * from pending_deliveries
-                           where webhook_id = q.webhook_id and due_at <= coalesce($3, now())
+                           where webhook_id = q.webhook_id and due_at <= greatest($3, now())
                              and (id, version) not in (select * from unnest($4::bigint[], $5::integer[]))
                            order by due_at, id limit q.room) p
                         limit $6) taken

@@ -30,7 +30,8 @@ export interface DueQueue extends Target {
 
 export interface ClaimScope {
   holder: string
-  now: Date | null
+  /** By the server's clock; where the database's is ahead, that counts: it has stamped what became due. */
+  now: Date
   lease_seconds: number
   /** Webhooks and users that have all the work they can take. */
   busy_webhooks: number[]
@@ -50,13 +51,13 @@ export async function lockDue(tx: Queryable, scope: ClaimScope, limit: number): 
        join (select webhook_id, turn
                from (select webhook_id, due_at, row_number() over (partition by user_id order by due_at) as turn
                        from (select webhook_id, user_id, due_at from webhook_queues
-                              where due_at <= coalesce($1, now())
+                              where due_at <= greatest($1, now())
                                 and webhook_id not in (select unnest($3::bigint[]))
                                 and user_id not in (select unnest($4::bigint[]))
-                                and (holder is null or holder = $2 or held_until < coalesce($1, now()))
+                                and (holder is null or holder = $2 or held_until < greatest($1, now()))
                               order by due_at limit 512) waiting) ranked
               order by turn, due_at limit 4 * $5) first using (webhook_id)
-      where q.due_at <= coalesce($1, now()) and (q.holder is null or q.holder = $2 or q.held_until < coalesce($1, now()))
+      where q.due_at <= greatest($1, now()) and (q.holder is null or q.holder = $2 or q.held_until < greatest($1, now()))
       order by first.turn, q.due_at
       limit $5
         for no key update of q skip locked`,
@@ -93,7 +94,7 @@ export async function reschedule(tx: Queryable, scope: ClaimScope, looks: Look[]
                                        order by p.due_at limit 1)) end
        from unnest($4::bigint[], $5::boolean[], $6::boolean[], $7::boolean[], $8::boolean[])
             as l (webhook_id, enabled, probed, more, held),
-            (select coalesce($1, now()) as now, coalesce($1, now()) + make_interval(secs => $3) as lapses) t
+            (select greatest($1, now()) as now, greatest($1, now()) + make_interval(secs => $3) as lapses) t
       where q.webhook_id = l.webhook_id`,
     [
       scope.now,
