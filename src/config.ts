@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { isTimeZone } from './services/days.js'
 
 const PLAN_TYPES = ['starter', 'business', 'enterprise'] as const
 
@@ -258,13 +259,4 @@ function asProblem(issue: z.core.$ZodIssue): string {
 
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\./.test(host)
-}
-
-function isTimeZone(name: string): boolean {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: name })
-    return true
-  } catch {
-    return false
-  }
 }

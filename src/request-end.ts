@@ -29,6 +29,13 @@ export function whenOver({ socket }: IncomingMessage, res: ServerResponse, work:
   works.add(over)
 }
 
+/** Ends with the answer or its connection, so that nobody works for somebody who is not there. */
+export function signalWhenOver(req: IncomingMessage, res: ServerResponse): AbortSignal {
+  const controller = new AbortController()
+  whenOver(req, res, () => controller.abort())
+  return controller.signal
+}
+
 function worksOf(socket: Socket): Set<() => void> {
   const known = onGone.get(socket)
   if (known) return known

@@ -1,10 +1,12 @@
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { buildApp } from './app.js'
-import type { Config } from './config.js'
+import { type Config, ConfigError } from './config.js'
 import { type Context, type Resources, buildContext, openResources } from './context.js'
+import type { Database } from './db/database.js'
 import { migrate } from './db/migrate.js'
 import * as servers from './db/servers.js'
+import * as users from './db/users.js'
 import { createHttpServer } from './http-server.js'
 import { createLogger } from './logger.js'
 import { type Crew, buildCrew } from './workers/crew.js'
@@ -31,6 +33,7 @@ export async function startServer(config: Config, log = createLogger(config.log.
 
 async function start(config: Config, resources: Resources): Promise<RunningServer> {
   const context = buildContext(config, resources)
+  await checkTimeZone(resources.db, config)
   await servers.seed(resources.db, config.engine.servers)
   for (const { name, url } of await servers.list(resources.db)) resources.pool.set(name, url)
   await context.membership.join()
@@ -46,6 +49,14 @@ async function start(config: Config, resources: Resources): Promise<RunningServe
   let closing: Promise<void> | undefined
   const close = () => (closing ??= closeAll(http, context, crew, resources))
   return { url: `http://${config.http.host}:${port}`, port, context, crew, close }
+}
+
+/** Each user who registers gets it, and one that PostgreSQL does not know would make the reports of all fail. */
+async function checkTimeZone(db: Database, { users: { default_time_zone } }: Config): Promise<void> {
+  if (!(await users.knowsTimeZone(db, default_time_zone)))
+    throw new ConfigError([
+      `DEFAULT_TIME_ZONE: PostgreSQL does not know ${default_time_zone}; write one such as Asia/Jakarta`,
+    ])
 }
 
 function listen(http: Server, config: Config): Promise<number> {

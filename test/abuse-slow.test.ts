@@ -83,6 +83,35 @@ it('files that one user has fetched come two at a time', async () => {
   many.end()
 })
 
+it('streams, polls and exports that wait behind another call end with their connection', async () => {
+  await fillFeed(greedy)
+  const { next_cursor } = (await greedy.get('/api/events?limit=500')).body
+  const get = (path: string) => `GET ${path} HTTP/1.1\r\nhost: x\r\nx-api-key: ${greedy.api_key}\r\n\r\n`
+  const poll = get(`/api/events?wait=60&after=${next_cursor}`)
+  const logged = () => app.db.query(`select 1 from api_requests where user_id = $1 and status_code = 499`, [greedy.id])
+  for (const behind of ['/api/events/stream', `/api/events?wait=60&after=${next_cursor}`]) {
+    const many = sendMany(20, poll + get(behind))
+    await eventually(() => app.ctx.feedWatch.size === 40)
+    many.end()
+    await eventually(() => app.ctx.feedWatch.size === 0)
+  }
+  const leaver = sendMany(1, poll + get('/api/user/export'))
+  await eventually(async () => expectRefusal(await greedy.get('/api/user/export'), 409, 'conflict'))
+  leaver.end()
+  await eventually(async () => expect((await greedy.get('/api/user/export')).status).toBe(200))
+  await eventually(async () => expect((await logged()).rowCount).toBe(82))
+})
+
+/** More than a connection takes that nobody reads. */
+const fillFeed = (user: TestUser) =>
+  app.db.query(
+    `with filled as (update feeds set last_position = 50 where user_id = $1)
+     insert into events (public_id, user_id, position, type, payload)
+     select 'evt_' || gen_random_uuid(), $1, n, 'gap', json_build_object('filler', repeat('x', 2000))
+       from generate_series(1, 50) n`,
+    [user.id],
+  )
+
 it('requests that wait behind another on a connection that breaks leave their places', async () => {
   const replica = await app.startReplica({ MAX_ACTIVE_REQUESTS: '10' })
   const { next_cursor } = (await greedy.get('/api/events?limit=500')).body

@@ -138,6 +138,19 @@ it('looks back when a socket was opened anew', async () => {
   expect(await receivedTexts()).toContain('lost with the memory of the engine')
 })
 
+it('knows an adopted instance by the name it has, also one that ends like a later life', async () => {
+  const found = async () => (await app.db.query<{ id: number }>('select phone_number_id as id from gaps')).rows
+  const adopted = await app.connectedNumber(user)
+  await app.db.query(
+    `update phone_numbers set instance_name = 'cashier_g3', first_connected_at = now() - interval '1 hour' where id = $1`,
+    [adopted.id],
+  )
+  const opened = { event: 'connection.update', data: { state: 'open', statusReason: 200 } }
+  expect((await app.engineSays('cashier_g3', opened)).status).toBe(200)
+  await eventually(async () => (await found()).some(({ id }) => id === adopted.id))
+  await app.db.query('delete from gaps where phone_number_id = $1', [adopted.id])
+})
+
 it('looks once more, when it is over, at a socket that is opened again and again', async () => {
   const reopen = async () => {
     const { status } = await app.engineSays(phone.engine_name, {

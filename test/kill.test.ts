@@ -1,11 +1,12 @@
 import { startChild } from './support/child-server.js'
+import { zoneAtNoon } from './support/sending.js'
 import { type ConnectedNumber, type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 
 let app: TestApp
 let user: TestUser
 let phones: ConnectedNumber[]
 beforeAll(async () => {
-  app = await startTestApp({ servers: 1, sandbox: { slow_ms: 400 } })
+  app = await startTestApp({ servers: 1, env: { DEFAULT_TIME_ZONE: zoneAtNoon() }, sandbox: { slow_ms: 400 } })
   user = await app.createUser()
   phones = await Promise.all([1, 2, 3, 4, 5].map(() => app.connectedNumber(user)))
   app.sandboxes[0]!.controls.teachRecipient('628555000111', { wait: 'slow' })

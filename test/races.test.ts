@@ -1,11 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { RunningServer } from '../src/server.js'
+import { zoneAtNoon } from './support/sending.js'
 import { type TestApp, eventually, startTestApp } from './support/test-app.js'
 
 let app: TestApp
 let replica: RunningServer
 beforeAll(async () => {
-  app = await startTestApp()
+  app = await startTestApp({ env: { DEFAULT_TIME_ZONE: zoneAtNoon() } })
   replica = await app.startReplica()
 })
 afterAll(() => app.stop())

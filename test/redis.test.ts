@@ -81,6 +81,14 @@ withRedis('two replicas with one Redis', () => {
     expect(await sends()).toEqual([200, 200])
   })
 
+  it('leave alone what somebody else says on their channel', async () => {
+    for (const text of ['', 'null', '{"from":"x","name":"error","hint":1}', '{"name":"webhook.changed","hint":null}'])
+      await redis!.publish('wsa:hints', text)
+    const user = await app.createUser()
+    await user.post('/api/user/api-key/rotate')
+    await eventually(async () => (await app.as(user, replica).get('/api/user/profile')).status === 401)
+  })
+
   it('lose no send when it is killed, and count together again when it is back', async () => {
     await goAway()
     expect(await sends()).toEqual([200, 200])

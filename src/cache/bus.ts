@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import type { Redis } from './redis.js'
 
@@ -24,6 +25,7 @@ const CHANNEL = 'wsa:hints'
 /** Carries hints within this process and, with Redis, to the others. */
 export class Bus {
   private readonly emitter = new EventEmitter().setMaxListeners(0)
+  private readonly origin = randomUUID()
 
   constructor(private readonly redis?: Redis) {
     redis?.onMessage(CHANNEL, (text) => this.receive(text))
@@ -34,16 +36,17 @@ export class Bus {
     this.redis?.publish(CHANNEL, JSON.stringify({ from: this.origin, name, hint }))
   }
 
-  /** Answers the function that stops listening. */
-  on<Name extends HintName>(name: Name, listener: (hint: Hints[Name]) => void): () => void {
+  on<Name extends HintName>(name: Name, listener: (hint: Hints[Name]) => void): void {
     this.emitter.on(name, listener)
-    return () => this.emitter.off(name, listener)
   }
 
-  private readonly origin = Math.random().toString(36).slice(2)
-
+  /** Whoever shares the Redis can say anything there; what is no hint of ours is left alone. */
   private receive(text: string) {
-    const { from, name, hint } = JSON.parse(text) as { from: string; name: HintName; hint: unknown }
-    if (from !== this.origin) this.emitter.emit(name, hint)
+    try {
+      const { from, name, hint } = JSON.parse(text) as { from: string; name: HintName; hint: unknown }
+      if (from !== this.origin && this.emitter.listenerCount(name) > 0) this.emitter.emit(name, hint)
+    } catch (err) {
+      if (!(err instanceof SyntaxError || err instanceof TypeError)) throw err
+    }
   }
 }

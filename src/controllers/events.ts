@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import type { Request, Response } from 'express'
 import { z } from 'zod'
+import { signalWhenOver } from '../request-end.js'
 import type { EventFeed } from '../services/event-feed.js'
 import { parse } from './parse.js'
 import { textList } from './text-list.js'
@@ -26,7 +27,11 @@ export function eventController(feed: EventFeed) {
   return {
     /** The events are written as they were stored: what is signed for webhooks and what is read here are the same bytes. */
     list: async (req: Request, res: Response) => {
-      const { events, next_cursor, expired } = await feed.page(req.user, named(parse(List, req.query)), leaving(res))
+      const { events, next_cursor, expired } = await feed.page(
+        req.user,
+        named(parse(List, req.query)),
+        signalWhenOver(req, res),
+      )
       const list = `[${events.map((event) => event.payload).join(',')}]`
       const rest = JSON.stringify({ next_cursor, expired }).slice(1)
       res.type('json').send(`{"success":true,"events":${list},${rest}`)
@@ -39,7 +44,7 @@ export function eventController(feed: EventFeed) {
 
     stream: async (req: Request, res: Response) => {
       const { types, after } = named(parse(Stream, req.query))
-      const gone = leaving(res)
+      const gone = signalWhenOver(req, res)
       const pages = await feed.follow(req.user, { types, after: req.get('last-event-id') || after }, gone)
       res.writeHead(200, STREAM_HEADERS)
       for await (const page of pages)
@@ -59,11 +64,4 @@ const STREAM_HEADERS = {
 function asLines({ events, cursor }: { events: { cursor: string; type: string; payload: string }[]; cursor: string }) {
   const lines = events.map((event) => `id: ${event.cursor}\nevent: ${event.type}\ndata: ${event.payload}\n\n`)
   return `${lines.join('')}: heartbeat\nid: ${cursor}\nretry: 1000\n\n`
-}
-
-/** Ends when the caller has left, so that nobody waits for somebody who is not there. */
-function leaving(res: Response): AbortSignal {
-  const controller = new AbortController()
-  res.on('close', () => controller.abort())
-  return controller.signal
 }

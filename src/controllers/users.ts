@@ -3,6 +3,7 @@ import type { Request, Response } from 'express'
 import { z } from 'zod'
 import type { User } from '../db/users.js'
 import { addressOf } from '../middleware/rate-limit.js'
+import { signalWhenOver } from '../request-end.js'
 import type { ProfileService } from '../services/profiles.js'
 import type { UserDeletion } from '../services/user-deletion.js'
 import type { UserExport } from '../services/user-export.js'
@@ -41,7 +42,7 @@ export function userController({ profiles, exporting, deletion }: Services) {
     export: async (req: Request, res: Response) => {
       const data = exporting.open(req.user)
       res.type('json').attachment('whatsapp-saas-api-export.json')
-      await pipeline(data, res)
+      await pipeline(data, res, { signal: signalWhenOver(req, res) })
     },
 
     delete: async (req: Request, res: Response) => {

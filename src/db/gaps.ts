@@ -62,7 +62,7 @@ export async function openForServer(tx: Queryable, outage: Outage, marginSeconds
 /** A number whose socket was opened anew: what came shortly before may have been lost with the engine's memory. False for its first. */
 export async function openForInstance(
   db: Queryable,
-  instanceName: string,
+  instanceNames: string[],
   { back_seconds, settle_seconds }: { back_seconds: number; settle_seconds: number },
 ): Promise<boolean> {
   const { rowCount } = await db.query(
@@ -70,11 +70,11 @@ export async function openForInstance(
      select id, server_instance, greatest(now() - make_interval(secs => $2), first_connected_at),
             now() + make_interval(secs => $3), now() + make_interval(secs => $3)
        from phone_numbers
-      where instance_name = $1 and deleted_at is null and first_connected_at < now() - interval '1 minute'
+      where instance_name = any($1) and deleted_at is null and first_connected_at < now() - interval '1 minute'
          on conflict on constraint gaps_phone_number_key do update set ${WIDER}`,
-    [instanceName, back_seconds, settle_seconds],
+    [instanceNames, back_seconds, settle_seconds],
   )
-  return rowCount === 1
+  return rowCount! > 0
 }
 
 /** Takes the oldest due gap of each healthy server, for `leaseSeconds`. */

@@ -23,8 +23,9 @@ export function handleErrors(log: Logger, isOutage: (err: unknown) => boolean): 
 
 /** Half an answer cannot become an error any more: the caller learns it from the broken connection. */
 function breakOff(err: unknown, req: Request, res: Response, log: Logger) {
-  const left = err instanceof Error && 'code' in err && err.code === 'ERR_STREAM_PREMATURE_CLOSE'
-  if (!left) log.error({ err, request_id: req.id }, 'an answer could not be finished')
+  const code = err instanceof Error && 'code' in err ? err.code : undefined
+  const hasLeft = code === 'ERR_STREAM_PREMATURE_CLOSE' || code === 'ABORT_ERR'
+  if (!hasLeft) log.error({ err, request_id: req.id }, 'an answer could not be finished')
   res.destroy()
 }
 

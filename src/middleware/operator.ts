@@ -2,6 +2,7 @@ import { timingSafeEqual } from 'node:crypto'
 import type { Request, RequestHandler } from 'express'
 import { AppError, unauthorized } from '../errors.js'
 import type { Logger } from '../logger.js'
+import { whenOver } from '../request-end.js'
 import type { AdminReports } from '../services/admin-reports.js'
 import { toStorable } from '../services/sanitize.js'
 import { sha256 } from '../services/sha256.js'
@@ -31,7 +32,7 @@ export function audit(reports: AdminReports, log: Logger, action: string): Reque
       ip_address: req.ip ?? null,
       request_id: req.id,
     })
-    res.on('close', () => {
+    whenOver(req, res, () => {
       complete(res.writableFinished ? res.statusCode : 499).catch((err: unknown) =>
         log.error({ err, request_id: req.id }, 'the outcome of an operator’s action could not be noted'),
       )

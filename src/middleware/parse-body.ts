@@ -81,12 +81,12 @@ async function readMultipart(req: Request, maxFileBytes: number): Promise<void> 
       fields[name] = value
     })
     parser.on('file', (name, stream, info) => {
+      if (name !== 'file') return void stream.resume() // named wrongly: what should have come is missed later
       const chunks: Buffer[] = []
       stream.on('data', (chunk: Buffer) => chunks.push(chunk))
       stream.on('limit', () => reject(new AppError('payload_too_large', 'The file is larger than this server sends.')))
       stream.on('close', () => {
-        if (name === 'file')
-          req.upload = { bytes: Buffer.concat(chunks), file_name: info.filename, mime_type: info.mimeType }
+        req.upload = { bytes: Buffer.concat(chunks), file_name: info.filename, mime_type: info.mimeType }
       })
     })
     parser.on('filesLimit', () => reject(invalidRequest('Send one file at most, in the field "file".')))

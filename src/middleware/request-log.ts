@@ -1,5 +1,6 @@
 import type { Request, RequestHandler } from 'express'
 import type { Logger } from '../logger.js'
+import { whenOver } from '../request-end.js'
 import type { RequestLog } from '../services/request-log.js'
 
 declare module 'express-serve-static-core' {
@@ -14,7 +15,7 @@ export function requestLog(log: Logger, rows: RequestLog): RequestHandler {
   return (req, res, next) => {
     const started = performance.now()
     req.mount = req.baseUrl // Express forgets it when an error leaves the router
-    res.on('close', () => {
+    whenOver(req, res, () => {
       const entry = {
         user_id: (req as Partial<Request>).user?.id ?? null,
         api_key_id: (req as Partial<Request>).access?.api_key_id ?? null,

@@ -9,10 +9,10 @@ import type { Account, AccountFilter } from '../db/user-accounts.js'
 import * as users from '../db/users.js'
 import { AppError, invalidRequest, notFound } from '../errors.js'
 import { SCOPES, newApiKey } from './api-keys.js'
-import { isTimeZone } from './days.js'
 import type { NumberChanges } from './number-changes.js'
 import { type ResetLink, issueResetLink } from './password-resets.js'
 import { hashPassword } from './passwords.js'
+import { requireTimeZone } from './time-zones.js'
 import type { UserDeletion } from './user-deletion.js'
 import type { UserExpiry } from './user-expiry.js'
 
@@ -55,7 +55,7 @@ export class AdminUsers {
   /** Answers the only sight of the API key and, when no password was given, of a link to set one. */
   async create(input: NewAccount): Promise<{ account: Account; api_key: string; reset?: ResetLink }> {
     const time_zone = input.time_zone ?? this.options.default_time_zone
-    if (!isTimeZone(time_zone)) throw invalidRequest('time_zone: write one of the IANA list, such as Asia/Jakarta.')
+    await requireTimeZone(this.db, time_zone)
     const password_hash = await hashPassword(input.password ?? randomBytes(32).toString('base64url'))
     const { api_key, key_hash, hint } = newApiKey()
     const { id, reset } = await this.db.transaction(async (tx) => {

@@ -10,7 +10,7 @@ import type { Sender } from '../db/phone-numbers.js'
 import type { User } from '../db/users.js'
 import { AppError, notFound, unavailable } from '../errors.js'
 import type { Drafting } from './drafting.js'
-import { engineNameOf } from './instances.js'
+import { engineNameOf } from './engine-names.js'
 
 export interface ContactCheck {
   number: string | number

@@ -4,8 +4,7 @@ import type { FeedEvent } from '../db/events.js'
 import type { User } from '../db/users.js'
 import { AppError, invalidRequest, notFound } from '../errors.js'
 import type { FeedWatch } from './feed-watch.js'
-import { EVENT_TYPES } from './public-events.js'
-import { unknownTypes } from './webhooks.js'
+import { refuseUnknownTypes } from './public-events.js'
 
 const STREAM_PAGE = 100
 /** A stream ends after this and is resumed by its reader, so that a revoked key does not read on for ever. */
@@ -38,7 +37,7 @@ export class EventFeed {
   ) {}
 
   async page(user: User, query: FeedQuery, gone: AbortSignal): Promise<FeedPage> {
-    checkTypes(query.types)
+    refuseUnknownTypes(query.types)
     const end = Date.now() + query.wait * 1000
     let position = await this.begin(user, query.after)
     let expired = 0
@@ -62,7 +61,7 @@ export class EventFeed {
 
   /** Opens a stream of pages, each with where to go on; an empty one is a heartbeat. It ends with the process, the caller, or after ten minutes. */
   async follow(user: User, query: { after?: string; types?: string[] }, gone: AbortSignal) {
-    checkTypes(query.types)
+    refuseUnknownTypes(query.types)
     const position = await this.begin(user, query.after ?? 'latest')
     const open = this.streams.get(user.id) ?? 0
     if (open >= MAX_STREAMS_PER_USER) throw tooManyStreams()
@@ -117,12 +116,6 @@ const cursorOf = (user: User, position: number) => Buffer.from(`feed:${user.id}:
 function positionOf(user: User, cursor: string): number | undefined {
   const [, owner, position] = CURSOR.exec(Buffer.from(cursor, 'base64url').toString()) ?? []
   return position !== undefined && Number(owner) === user.id ? Number(position) : undefined
-}
-
-function checkTypes(types: string[] = []) {
-  const known: readonly string[] = EVENT_TYPES
-  const unknown = types.filter((type) => !known.includes(type))
-  if (unknown.length > 0) throw unknownTypes(unknown)
 }
 
 function strangeCursor(): AppError {

@@ -15,6 +15,7 @@ import type { PhoneNumber, Zone } from '../db/phone-numbers.js'
 import * as stats from '../db/stats.js'
 import { dayIn } from './days.js'
 import type { EngineMessage, Fact } from './engine-events.js'
+import { namesOf } from './engine-names.js'
 import { hasMedia } from './engine-payloads.js'
 import { statusEvent } from './message-view.js'
 import { type Transition, transition } from './number-state.js'
@@ -70,9 +71,6 @@ async function withoutRepeats(tx: Queryable, batch: EngineEvent[]): Promise<Engi
   return distinct.filter((event) => fresh.has(event.key.toString('hex')))
 }
 
-/** `user_1_…_g3` is the third life of the instance `user_1_…`. */
-const ENGINE_NAME = /^(.+)_g(\d{1,9})$/
-
 async function lockOwners(tx: Queryable, batch: EngineEvent[]): Promise<Map<string, Phone>> {
   const names = batch.flatMap((event) => namesOf(event.engine_name).map(({ instance }) => instance))
   const rows = await phoneNumbers.lockByInstances(tx, [...new Set(names)])
@@ -88,13 +86,6 @@ function attribute(batch: EngineEvent[], owners: Map<string, Phone>): Told[] {
     const { generation } = name
     return [Object.assign(event, { phone, generation, current: generation === phone.engine_generation })]
   })
-}
-
-/** An adopted instance keeps the name it has (generation 0), whatever that looks like: it comes first. */
-function namesOf(engineName: string): { instance: string; generation: number }[] {
-  const match = ENGINE_NAME.exec(engineName)
-  const adopted = { instance: engineName, generation: 0 }
-  return match ? [adopted, { instance: match[1]!, generation: Number(match[2]) }] : [adopted]
 }
 
 /** Plays the state facts of each number in the order they came; facts of an earlier generation are not applied. */

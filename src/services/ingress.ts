@@ -8,6 +8,7 @@ import { AppError, unavailable } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { Fact } from './engine-events.js'
 import { translate } from './engine-events.js'
+import { namesOf } from './engine-names.js'
 import { type EngineEvent, ingest } from './ingestion.js'
 import { Repeats } from './repeats.js'
 import { toStorable } from './sanitize.js'
@@ -113,16 +114,16 @@ export class IngressService {
 
   /** An engine that restarted has forgotten the events it had not delivered yet. */
   private lookBack(engineName: string) {
-    const instanceName = engineName.replace(/_g\d{1,9}$/, '')
+    const instanceNames = namesOf(engineName).map(({ instance }) => instance)
     let first = false
     const looked = this.reopened.once(engineName, async () => {
       first = true
       // The first socket of a number has nothing before it, and does not count as the one of these minutes.
-      if (!(await gaps.openForInstance(this.db, instanceName, REOPENED))) this.reopened.forget(engineName)
+      if (!(await gaps.openForInstance(this.db, instanceNames, REOPENED))) this.reopened.forget(engineName)
     })
     const again = () =>
       this.reopenedAgain.once(engineName, async () => {
-        await gaps.openForInstance(this.db, instanceName, REOPENED_AGAIN)
+        await gaps.openForInstance(this.db, instanceNames, REOPENED_AGAIN)
       })
     looked
       .then(() => (first ? undefined : again()))

@@ -9,6 +9,7 @@ import * as servers from '../db/servers.js'
 import * as users from '../db/users.js'
 import { AppError, invalidRequest, notFound, unavailable } from '../errors.js'
 import { address } from './engine-events.js'
+import { baseOf } from './engine-names.js'
 import type { InstanceService } from './instances.js'
 import type { NumberChanges } from './number-changes.js'
 
@@ -117,9 +118,6 @@ export class InstanceImport {
       await this.changes.apply(phone, { kind: 'state', state, reason: null, phone_number: row.phone_number })
   }
 }
-
-/** `shop_g2` is how the third life of a number `shop` would be called, so there cannot be both. */
-const baseOf = (name: string) => name.replace(/_g\d{1,9}$/, '')
 
 /** Version 1.8 nests what newer ones answer flat. */
 function read(row: unknown): Found | undefined {

@@ -9,11 +9,9 @@ import {
 import type { ServerPool } from '../clients/server-pool.js'
 import type { PhoneNumber } from '../db/phone-numbers.js'
 import { AppError, unavailable } from '../errors.js'
+import { engineNameOf } from './engine-names.js'
 
 export type Placed = Pick<PhoneNumber, 'instance_name' | 'engine_generation' | 'server_instance' | 'receive_groups'>
-
-export const engineNameOf = (phone: Pick<PhoneNumber, 'instance_name' | 'engine_generation'>) =>
-  phone.engine_generation === 0 ? phone.instance_name : `${phone.instance_name}_g${phone.engine_generation}`
 
 /** The header by which our ingress knows an event of this instance; nothing is stored, so it can be re-applied. */
 export const INGRESS_HEADER = 'x-ingress-secret'

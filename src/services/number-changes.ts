@@ -7,7 +7,7 @@ import * as numberPlacement from '../db/number-placement.js'
 import * as numberStates from '../db/number-states.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
 import type { PhoneNumber } from '../db/phone-numbers.js'
-import { engineNameOf } from './instances.js'
+import { engineNameOf } from './engine-names.js'
 import { type StateFact, type Transition, calm, giveUpWaiting, lose, transition } from './number-state.js'
 import { publicEvent } from './public-events.js'
 

@@ -3,13 +3,14 @@ import type { Database } from '../db/database.js'
 import * as passwordResets from '../db/password-resets.js'
 import * as users from '../db/users.js'
 import type { User } from '../db/users.js'
-import { invalidRequest, notFound, unauthorized } from '../errors.js'
+import { notFound, unauthorized } from '../errors.js'
 import { ACCESS_TOKEN_SECONDS, type AccessTokens } from './access-tokens.js'
 import type { Clock } from './clock.js'
-import { isTimeZone, nextMidnight } from './days.js'
+import { nextMidnight } from './days.js'
 import type { LoginBackoff } from './login-backoff.js'
 import { hashPassword, refuseCrowd, verifyPassword } from './passwords.js'
 import { sha256 } from './sha256.js'
+import { requireTimeZone } from './time-zones.js'
 
 export interface ProfileChanges {
   full_name?: string | null
@@ -34,10 +35,7 @@ export class ProfileService {
   /** Names change at once, the time zone at the next midnight of the present one. */
   async update(user: User, changes: ProfileChanges): Promise<User> {
     const { time_zone } = changes
-    if (time_zone !== undefined && !(isTimeZone(time_zone) && (await users.knowsTimeZone(this.db, time_zone))))
-      throw invalidRequest(
-        `time_zone: ${time_zone.slice(0, 60)} is not in the IANA list; write one such as Asia/Jakarta.`,
-      )
+    if (time_zone !== undefined) await requireTimeZone(this.db, time_zone)
     const updated = await this.db.transaction(async (tx) => {
       const now = await users.lock(tx, user.id)
       if (!now) throw notFound('user')

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { NewEvent } from '../db/events.js'
+import { invalidRequest } from '../errors.js'
 
 /** Every public event type so far; docs/webhooks.md has an example of each. */
 export const EVENT_TYPES = [
@@ -21,6 +22,16 @@ export const EVENT_TYPES = [
 ] as const
 
 export type EventType = (typeof EVENT_TYPES)[number]
+
+/** Throws `invalid_request` for types that do not exist; `hint` says what to write instead, before the list of all. */
+export function refuseUnknownTypes(types: string[] = [], hint = 'Leave it out for all, or use some of'): void {
+  const known: readonly string[] = EVENT_TYPES
+  const unknown = types.filter((type) => !known.includes(type))
+  if (unknown.length === 0) return
+  const named = unknown.map((type) => `"${type.slice(0, 60)}"`).join(', ')
+  const message = `There is no event type ${named}. ${hint}: ${EVENT_TYPES.join(', ')}.`
+  throw invalidRequest(message, [{ path: 'event_types', message }])
+}
 
 /** What a webhook gets when it does not say. */
 export const DEFAULT_EVENT_TYPES: EventType[] = [

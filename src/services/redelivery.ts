@@ -8,8 +8,7 @@ import * as webhookQueues from '../db/webhook-queues.js'
 import * as webhooks from '../db/webhooks.js'
 import { invalidRequest, notFound } from '../errors.js'
 import type { Clock } from './clock.js'
-import { EVENT_TYPES } from './public-events.js'
-import { unknownTypes } from './webhooks.js'
+import { refuseUnknownTypes } from './public-events.js'
 
 /** What one call owes again at most: a longer range is repeated until it answers more: false. */
 const MAX_REDELIVERED = 10_000
@@ -40,7 +39,7 @@ export class RedeliveryService {
     page: { before?: DeliveryCursor; limit: number },
   ): Promise<Delivery[]> {
     checkRange(filter)
-    checkKnown(filter.event_types)
+    refuseUnknownTypes(filter.event_types)
     if (!(await webhooks.findOwned(this.db, user.id, webhookId))) throw notFound('webhook')
     return deliveries.listOwned(this.db, user.id, webhookId, filter, page)
   }
@@ -67,7 +66,7 @@ export class RedeliveryService {
 
   /** Answers how many are due again, and where to go on when the range holds more than one call does. */
   async redeliverRange(user: User, webhookId: number, input: RangeInput) {
-    checkKnown(input.event_types)
+    refuseUnknownTypes(input.event_types)
     const now = this.clock.now()
     const { to = now, status, event_types, cursor } = input
     const done = await this.db.transaction(async (tx) => {
@@ -99,10 +98,4 @@ function beginningOf(status: RangeInput['status'], { created_at }: { created_at:
 function checkRange({ from, to }: { from?: Date; to?: Date }) {
   if (from && to && from > to)
     throw invalidRequest('from must not be after to.', [{ path: 'from', message: 'is after to' }])
-}
-
-function checkKnown(types: string[] = []) {
-  const known: readonly string[] = EVENT_TYPES
-  const unknown = types.filter((type) => !known.includes(type))
-  if (unknown.length > 0) throw unknownTypes(unknown)
 }

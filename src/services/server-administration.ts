@@ -37,8 +37,10 @@ export class ServerAdministration {
   async list(): Promise<ServerView[]> {
     const [list, loads] = await Promise.all([servers.list(this.db), this.placement.loads()])
     const byName = new Map(loads.map((load) => [load.name, load]))
-    return list.map((server) => {
-      const { capacity, ...load } = byName.get(server.name)!
+    return list.flatMap((server) => {
+      const known = byName.get(server.name)
+      if (!known) return [] // added since, or removed
+      const { capacity, ...load } = known
       const breaker_open = this.pool.names().includes(server.name) && this.pool.breaker(server.name).isOpen
       return {
         ...server,

@@ -11,7 +11,7 @@ import { headersProblem, mergeHeaders } from '../webhooks/custom-headers.js'
 import { isSecret, newSecret } from '../webhooks/sign.js'
 import { type TargetGuard, TargetRefused } from '../webhooks/target-guard.js'
 import type { Clock } from './clock.js'
-import { DEFAULT_EVENT_TYPES, EVENT_TYPES } from './public-events.js'
+import { DEFAULT_EVENT_TYPES, refuseUnknownTypes } from './public-events.js'
 
 const MAX_WEBHOOKS = 100
 /** Both secrets sign for so long after a rotation. */
@@ -142,15 +142,12 @@ function rotated(before: Secrets, secret: string, now: Date): Secrets {
 }
 
 function checkTypes(types: string[]): string[] {
-  const known: readonly string[] = EVENT_TYPES
-  const unknown = types.filter((type) => type !== '*' && !known.includes(type))
-  if (unknown.length > 0) throw unknownTypes(unknown)
-  return types.includes('*') ? ['*'] : [...new Set(types)]
-}
-
-export function unknownTypes(types: string[]): AppError {
-  const message = `There is no event type ${types.map((type) => `"${type.slice(0, 60)}"`).join(', ')}. Use "*" for all, or some of: ${EVENT_TYPES.join(', ')}.`
-  return invalidRequest(message, [{ path: 'event_types', message }])
+  const all = types.includes('*')
+  refuseUnknownTypes(
+    types.filter((type) => type !== '*'),
+    'Use "*" for all, or some of',
+  )
+  return all ? ['*'] : [...new Set(types)]
 }
 
 function checkHeaders(headers: Record<string, string>): Record<string, string> {

@@ -7,12 +7,12 @@ import type { Known } from '../db/number-placement.js'
 import * as servers from '../db/servers.js'
 import type { Server } from '../db/servers.js'
 import type { Logger } from '../logger.js'
-import { engineNameOf, storedName } from '../services/instances.js'
+import { engineNameOf, namesOf } from '../services/engine-names.js'
+import { storedName } from '../services/instances.js'
 import { type Identity, identify } from '../services/server-diagnosis.js'
 
 const VERSION_HOURS = 24
 const COMPARE_HOURS = 1
-const ENGINE_NAME = /^(.+)_g(\d{1,9})$/
 
 /** Learns what the servers are and what they run: once after each start of theirs, and now and then. */
 export class ServerInspector {
@@ -50,18 +50,17 @@ export class ServerInspector {
     const { status, body } = await this.pool.client(name).fetchInstances()
     if (status !== 200 || !Array.isArray(body)) return
     const names = body.map(storedName).filter((one) => one !== undefined)
-    const found = names.map((engine_name) => {
-      const match = ENGINE_NAME.exec(engine_name)
-      return { engine_name, instance: match?.[1] ?? engine_name }
-    })
-    const ours = await numberPlacement.findByInstances(this.db, [
-      ...new Set(found.flatMap(({ engine_name, instance }) => [engine_name, instance])),
-    ])
+    const found = names.map((engine_name) => ({
+      engine_name,
+      instances: namesOf(engine_name).map(({ instance }) => instance),
+    }))
+    const instances = found.flatMap((one) => one.instances)
+    const ours = await numberPlacement.findByInstances(this.db, [...new Set(instances)])
     const byInstance = new Map(ours.map((row) => [row.instance_name, row]))
     let foreign = 0
     let sharesWith: string | null = null
-    for (const { engine_name, instance } of found) {
-      const row = byInstance.get(engine_name) ?? byInstance.get(instance) // an adopted one comes first
+    for (const { engine_name, instances } of found) {
+      const row = instances.map((name) => byInstance.get(name)).find(Boolean)
       if (!row) foreign++
       else if (!isCurrent(row, engine_name)) await this.removeLeftover(engine_name, name)
       else if (row.server_instance !== name) sharesWith = row.server_instance

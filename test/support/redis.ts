@@ -9,6 +9,7 @@ export const hasRedis = spawnSync('redis-server', ['--version']).status === 0
 export interface TestRedis {
   url: string
   flush(): Promise<void>
+  publish(channel: string, text: string): Promise<void>
   stop(): Promise<void>
 }
 
@@ -24,6 +25,7 @@ export async function startRedis(port?: number): Promise<TestRedis> {
   return {
     url,
     flush: async () => void (await client.flushall()),
+    publish: async (channel, text) => void (await client.publish(channel, text)),
     stop: async () => {
       client.disconnect()
       await ended(child)

@@ -73,7 +73,7 @@ export async function newSender(app: TestApp) {
 }
 
 /** A time zone in which no day ends during a test: what is counted per day would begin anew. */
-function zoneAtNoon(): string {
+export function zoneAtNoon(): string {
   const east = 12 - new Date().getUTCHours()
   return east === 0 ? 'Etc/GMT' : `Etc/GMT${east > 0 ? -east : `+${-east}`}` // the signs of POSIX: west is positive
 }
