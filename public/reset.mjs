@@ -19,15 +19,20 @@ async function save(event) {
       headers: { 'content-type': 'application/json', accept: 'application/json' },
       body: JSON.stringify({ token, password }),
     })
-    const answer = await response.json()
     if (response.ok) {
       by('form').hidden = true
       by('done').hidden = false
-    } else by('trouble').textContent = answer.error?.message ?? words.failed
+    } else by('trouble').textContent = response.status === 401 ? words.over : words.failed
   } catch {
     by('trouble').textContent = words.failed
   }
   button.disabled = false
 }
 
+// The other language is another page, which needs the token too.
+document.querySelector('header a').hash = token
+if (token === '') {
+  by('form').hidden = true
+  by('trouble').textContent = words.over
+}
 by('form').addEventListener('submit', save)

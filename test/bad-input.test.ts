@@ -132,6 +132,8 @@ it.each([
     '/api/messages/send-media',
     { ...MEDIA, base64: undefined, mediaUrl: 'file:///etc/passwd' },
   ],
+  ['two files for one', '/api/messages/send-media', { ...MEDIA, mediaUrl: 'http://127.0.0.1/a.pdf' }],
+  ['a number and the choice of one', '/api/messages/send-text', { ...TEXT, from: 'auto' }],
   ['an over-long caption', '/api/messages/send-media', { ...MEDIA, caption: 'x'.repeat(5_000) }],
 ])('refuses %s', async (_what, path, body) => {
   expectRefusal(await json(path, withToken(body)), 400, 'invalid_request')
@@ -160,6 +162,12 @@ it.each([
   '/api/phone-numbers?cursor=LTE',
   '/api/phone-numbers?limit=1&limit=2',
   '/api/statistics?start_date=%00',
+  '/api/statistics?startDate=2026-01-01',
+  '/api/phone-numbers?status=asleep',
+  '/api/messages?type=image',
+  '/api/webhooks?page=2',
+  '/api/events?from=2026-01-01',
+  '/api/requests?from=2026-01-31T09:00:00',
 ])('refuses GET %s', async (path) => {
   const answer = await user.get(path)
   expectRefusal(answer, 400, 'invalid_request')
@@ -169,6 +177,40 @@ it('answers 404 to ids nobody has and to addresses that are none', async () => {
   for (const path of [`/api/phone-numbers/${Number.MAX_SAFE_INTEGER}/status`, '/api/nothing', '/nothing', '/api/%zz/x'])
     expectRefusal(await user.get(path), 404, 'not_found')
   expectRefusal(await user.post('/api/user/profile'), 404, 'not_found')
+})
+
+it('says in plain words what is wrong with each field, once for each', async () => {
+  const { body } = await json('/api/phone-numbers/create', '{"metadata":[],"receive_groups":"perhaps"}')
+  expect(body.error.details).toEqual([
+    { path: 'display_name', message: 'is missing' },
+    { path: 'metadata', message: 'must be an object' },
+    { path: 'receive_groups', message: 'must be true or false' },
+  ])
+  const nothing = (await user.get('/api/messages?type=image')).body.error.message
+  expect(nothing).toMatch(
+    /^The request is not valid\. type: is no parameter of this call\. It takes limit, cursor, .*status/,
+  )
+})
+
+it('takes null for a field that may be left out, and a + in an address that nobody escaped', async () => {
+  const path = '/api/messages/send-media'
+  const nothing = { ...MEDIA, caption: null, mediaUrl: null, send_at: null, quoted_message_id: null, from: null }
+  expectRefusal(await json(path, withToken({ ...nothing, base64: 'not base64!' })), 400, /invalid_request/)
+  expect((await json(path, withToken({ ...nothing, base64: '!' }))).body.error.message).toBe(
+    'base64 is not valid base64.',
+  )
+  for (const from of ['2026-01-31T09:00:00+07:00', '2026-01-31T09:00%2B07:00', '2026-01-31T09:00:00Z'])
+    expect((await user.get(`/api/requests?from=${from}`)).status).toBe(200)
+})
+
+it('lists phone numbers of one status, and no event types as all of them', async () => {
+  const ids = async (status: string) => (await user.get(`/api/phone-numbers?status=${status}`)).body.phone_numbers
+  expect([(await ids('connected')).length, (await ids('disconnected')).length]).toEqual([1, 0])
+  const all = (await user.get('/api/events')).body.events.length as number
+  expect(all).toBeGreaterThan(0)
+  expect((await user.get('/api/events?types=&event_types=')).body.events).toHaveLength(all)
+  const { next_cursor } = (await user.get('/api/events?limit=1')).body
+  expect((await user.get(`/api/events?cursor=${next_cursor}`)).body.events).toHaveLength(all - 1)
 })
 
 it('JSON that curl sends as a form is told what it lacks', async () => {

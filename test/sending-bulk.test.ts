@@ -98,11 +98,12 @@ describe('a bulk', () => {
       { number: QUIET, type: 'telegram', text: 'x' },
       { number: QUIET, type: 'image', base64: 'aGVsbG8=' },
       { number: QUIET, text: 'past', send_at: at(-1) },
+      { number: QUIET, text: 'from another', token: 'token_of_another' },
       { number: QUIET, text: 'two' },
     ])
-    expect([answer.status, answer.body.accepted, answer.body.rejected]).toEqual([202, 3, 6])
+    expect([answer.status, answer.body.accepted, answer.body.rejected]).toEqual([202, 3, 7])
     const { results } = answer.body as { results: { index: number; message_id?: number; error?: { code: string } }[] }
-    expect(results.map(({ index }) => index)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8])
+    expect(results.map(({ index }) => index)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     expect(results.map((result) => result.error?.code ?? 'fine')).toEqual([
       'fine',
       'invalid_request',
@@ -111,6 +112,7 @@ describe('a bulk', () => {
       'invalid_request',
       'invalid_request',
       'media_rejected',
+      'invalid_request',
       'invalid_request',
       'fine',
     ])

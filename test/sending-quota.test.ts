@@ -79,6 +79,24 @@ it('a higher limit has thresholds of its own', async () => {
   ])
 })
 
+it('a day that is full says which one it is, and what waits for it is told not to wait', async () => {
+  const { user, phone, text } = await newSender(app)
+  await limitTo(user.id, 1)
+  const body = { token: phone.token, number: QUIET, text: 'later', send_at: new Date(Date.now() + 2 * 86_400_000) }
+  expect((await user.post('/api/messages/send-text', body)).status).toBe(202)
+  const refused = await user.post('/api/messages/send-text', body)
+  expectRefusal(refused, 429, 'quota_exceeded')
+  expect(refused.body.error.details).toEqual({
+    limit: expect.any(Number),
+    day: expect.stringMatching(/^\d{4}-\d\d-\d\d$/),
+  })
+  expect(refused.headers).not.toHaveProperty('retry-after')
+  expect((await text(QUIET, 'today is not')).status).toBe(200)
+  const today = await text(QUIET, 'now it is')
+  expect(today.body.error.details).toMatchObject({ resets_at: expect.any(String) })
+  expect(today.headers).toHaveProperty('retry-after')
+})
+
 it('what one user has been told does not keep it from another', async () => {
   const [ani, budi] = [await newSender(app), await newSender(app)]
   for (const { user, phone, queue } of [ani, budi]) {

@@ -77,7 +77,7 @@ async function run(program: string, file: string) {
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
   for (;;) {
     const port = /listening on (\d+)/.exec(output)?.[1]
-    if (port) return { url: `http://127.0.0.1:${port}/whatsapp`, output: () => output }
+    if (port) return { url: `http://127.0.0.1:${port}/webhook`, output: () => output }
     if (child.exitCode !== null) throw new Error(`${file} ended`)
     await new Promise((resolve) => setTimeout(resolve, 20))
   }

@@ -29,9 +29,9 @@ class VerifyWhatsAppWebhook
             return response('wrong signature', 401);
         }
 
-        // At least once means: an event can come twice. Cache::add is atomic, and false for the second one.
+        // At least once means: an event can come twice. Attempts go on for days. Cache::add is atomic, and false for the second one.
         $key = 'whatsapp-webhook:'.$id;
-        if (! Cache::add($key, true, now()->addDay())) {
+        if (! Cache::add($key, true, now()->addWeek())) {
             return response('seen before', 200);
         }
         try {

@@ -7,10 +7,10 @@ const webhook = new Webhook(process.env.WEBHOOK_SECRET)
 const app = express()
 
 // At least once means: an event can come twice. Keep the ids where they outlive a restart (a table with a unique key,
-// or Redis SET NX with a day's expiry); a Map is enough to try it out.
+// or Redis SET NX with an expiry of a week: attempts go on for days); a Map is enough to try it out.
 const seen = new Map()
 const isNew = (id) => {
-  const cutoff = Date.now() - 24 * 60 * 60 * 1000
+  const cutoff = Date.now() - 7 * 24 * 60 * 60 * 1000
   for (const [old, at] of seen) if (at < cutoff) seen.delete(old)
   if (seen.has(id)) return false
   seen.set(id, Date.now())
@@ -18,7 +18,7 @@ const isNew = (id) => {
 }
 
 // The signature is over the very bytes that came, so the body must not be parsed before.
-app.post('/whatsapp', express.raw({ type: 'application/json', limit: '5mb' }), (req, res) => {
+app.post('/webhook', express.raw({ type: 'application/json', limit: '5mb' }), (req, res) => {
   let event
   try {
     event = webhook.verify(req.body, req.headers)

@@ -17,7 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 SECRET = os.environ["WEBHOOK_SECRET"]
 TOLERANCE = 300  # seconds the clocks of the two servers may differ; older requests are replays
 
-# At least once means: an event can come twice. The ids are kept in a file, so that a restart does not forget them.
+# At least once means: an event can come twice. Attempts go on for days, so the ids are kept for a week,
+# in a file that outlives a restart.
 seen = sqlite3.connect(os.environ.get("SEEN_FILE", "seen-webhooks.sqlite"), check_same_thread=False)
 seen.execute("create table if not exists seen (id text primary key, at real)")
 seen_lock = threading.Lock()
@@ -38,7 +39,7 @@ def is_genuine(secret, headers, body, now):
 
 def is_new(webhook_id, now):
     with seen_lock, seen:
-        seen.execute("delete from seen where at < ?", (now - 86400,))
+        seen.execute("delete from seen where at < ?", (now - 7 * 86400,))
         return seen.execute("insert or ignore into seen values (?, ?)", (webhook_id, now)).rowcount == 1
 
 

@@ -2,10 +2,11 @@ import type { Request, Response } from 'express'
 import { z } from 'zod'
 import type { MonthlyUsage } from '../db/admin-reports.js'
 import type { AdminReports } from '../services/admin-reports.js'
-import { Page, nextCursor, parse } from './parse.js'
+import { RowId } from './fields.js'
+import { Page, nextCursor, parseQuery } from './parse.js'
 
 const Numbers = Page.extend({
-  user_id: z.coerce.number().int().positive().optional(),
+  user_id: RowId.optional(),
   server: z.string().max(100).optional(),
   status: z.enum(['created', 'connecting', 'qr_ready', 'connected', 'disconnected']).optional(),
   search: z.string().trim().max(200).optional(),
@@ -20,7 +21,7 @@ const Month = z.object({
 export function adminReportController(service: AdminReports) {
   return {
     numbers: async (req: Request, res: Response) => {
-      const { cursor, ...filter } = parse(Numbers, req.query)
+      const { cursor, ...filter } = parseQuery(Numbers, req.query)
       const rows = await service.numbers({ ...filter, before: cursor })
       res.json({ success: true, phone_numbers: rows, next_cursor: nextCursor(rows, filter.limit) })
     },
@@ -30,18 +31,18 @@ export function adminReportController(service: AdminReports) {
     },
 
     usage: async (req: Request, res: Response) => {
-      const { month } = parse(Month, req.query)
+      const { month } = parseQuery(Month, req.query)
       res.json({ success: true, month, usage: await service.usage(month) })
     },
 
     usageCsv: async (req: Request, res: Response) => {
-      const { month } = parse(Month, req.query)
+      const { month } = parseQuery(Month, req.query)
       const rows = await service.usage(month)
       res.type('text/csv').attachment(`usage-${month}.csv`).send(csvOf(month, rows))
     },
 
     audit: async (req: Request, res: Response) => {
-      const { limit, cursor } = parse(Page, req.query)
+      const { limit, cursor } = parseQuery(Page, req.query)
       const rows = await service.audit({ before: cursor, limit })
       res.json({ success: true, audit_log: rows, next_cursor: nextCursor(rows, limit) })
     },

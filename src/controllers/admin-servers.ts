@@ -3,11 +3,11 @@ import { z } from 'zod'
 import type { Evacuation } from '../services/evacuation.js'
 import type { InstanceImport } from '../services/instance-import.js'
 import type { ServerAdministration, ServerView } from '../services/server-administration.js'
+import { Flag } from './fields.js'
 import { parse } from './parse.js'
 import { presentNumber } from './present-number.js'
 import { textList } from './text-list.js'
 
-const Flag = z.union([z.boolean(), z.stringbool()])
 const Name = z
   .string()
   .trim()

@@ -3,19 +3,16 @@ import { z } from 'zod'
 import type { Account } from '../db/user-accounts.js'
 import type { AdminUsers } from '../services/admin-users.js'
 import type { PlanService } from '../services/plans.js'
-import { Id, Page, nextCursor, numeric, parse } from './parse.js'
+import { Flag, Moment } from './fields.js'
+import { Id, Page, nextCursor, numeric, parse, parseQuery } from './parse.js'
 import { presentUser } from './users.js'
 
-const Flag = z.union([z.boolean(), z.stringbool()])
 const Limit = numeric(z.number('must be a whole number').int().min(0).max(100_000_000))
 const PlanType = z
   .string()
   .trim()
   .regex(/^[a-z][a-z0-9_-]{0,39}$/, 'must be lower-case letters, digits, - and _, such as business')
 const Name = z.string().trim().min(1).max(200).nullable()
-const Moment = z.iso
-  .datetime({ offset: true, error: 'must be a moment such as 2026-12-31T00:00:00Z' })
-  .transform((text) => new Date(text))
 
 const Fields = {
   full_name: Name.optional(),
@@ -60,7 +57,7 @@ const PlanParams = z.object({ plan_type: PlanType })
 export function adminUserController(service: AdminUsers, plans: PlanService) {
   return {
     list: async (req: Request, res: Response) => {
-      const { cursor, ...filter } = parse(List, req.query)
+      const { cursor, ...filter } = parseQuery(List, req.query)
       const rows = await service.list({ ...filter, before: cursor })
       res.json({ success: true, users: rows.map(present), next_cursor: nextCursor(rows, filter.limit) })
     },

@@ -1,6 +1,7 @@
 import type { Request, Response } from 'express'
 import { z } from 'zod'
 import { type ApiKey, type ApiKeyService, type Issued, SCOPES } from '../services/api-keys.js'
+import { Moment } from './fields.js'
 import { Id, numeric, parse } from './parse.js'
 import { textList } from './text-list.js'
 
@@ -8,10 +9,7 @@ const Name = z.string().trim().min(1, 'must not be empty').max(100)
 const Scopes = textList(z.enum(SCOPES, `must be one of ${SCOPES.join(', ')}`)).pipe(
   z.array(z.enum(SCOPES)).min(1, 'must name one scope at least').transform(inOrder),
 )
-const Expiry = z.iso
-  .datetime({ offset: true, error: 'must be a time like 2027-01-31T09:00:00+07:00, or null for never' })
-  .transform((text) => new Date(text))
-  .nullable()
+const Expiry = Moment.nullable()
 const RateLimit = numeric(z.number().int().min(1).max(1_000_000)).nullable()
 
 const CreateBody = z.object({

@@ -3,19 +3,21 @@ import { z } from 'zod'
 import { addressOf } from '../middleware/rate-limit.js'
 import type { ProfileService } from '../services/profiles.js'
 import type { UserService } from '../services/users.js'
-import { parse } from './parse.js'
+import { parse, withoutNulls } from './parse.js'
 import { Email, Name, NewPassword, Password } from './user-schemas.js'
 import { presentUser } from './users.js'
 
-const RegisterBody = z.object({
-  email: Email,
-  password: NewPassword,
-  full_name: Name.optional(),
-  company_name: Name.optional(),
-  plan_type: z
-    .enum(['starter', 'business', 'enterprise'], 'must be starter, business or enterprise')
-    .default('starter'),
-})
+const RegisterBody = withoutNulls(
+  z.object({
+    email: Email,
+    password: NewPassword,
+    full_name: Name.optional(),
+    company_name: Name.optional(),
+    plan_type: z
+      .enum(['starter', 'business', 'enterprise'], 'must be starter, business or enterprise')
+      .default('starter'),
+  }),
+)
 
 const LoginBody = z.object({ email: Email, password: Password })
 

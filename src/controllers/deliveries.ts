@@ -2,20 +2,23 @@ import type { Request, Response } from 'express'
 import { z } from 'zod'
 import type { Delivery, DeliveryCursor } from '../db/delivery-lists.js'
 import type { RedeliveryService } from '../services/redelivery.js'
-import { Id, parse } from './parse.js'
+import { Moment } from './fields.js'
+import { Id, parse, parseQuery } from './parse.js'
 import { textList } from './text-list.js'
 
 const Status = z.enum(['pending', 'delivered', 'failed'], 'must be pending, delivered or failed')
-const Moment = z
-  .union([z.iso.datetime({ offset: true }), z.iso.date()], 'must be a time like 2026-01-31T08:00:00Z')
-  .transform((text) => new Date(text))
+/** A day is its beginning in UTC. */
+const From = z.union(
+  [Moment, z.iso.date().transform((day) => new Date(day))],
+  'must be a time with its zone, like 2026-01-31T08:00:00Z',
+)
 
 const List = z.object({
   status: Status.optional(),
   event_type: textList(z.string().max(100)).optional(),
   event_types: textList(z.string().max(100)).optional(),
-  from: Moment.optional(),
-  to: Moment.optional(),
+  from: From.optional(),
+  to: From.optional(),
   limit: z.coerce.number().int().min(1).max(200).default(100),
   cursor: z.string().transform(readCursor).optional(),
 })
@@ -24,8 +27,8 @@ const RangeBody = z.object({
   status: z
     .enum(['failed', 'delivered', 'pending', 'missing'], 'must be failed, delivered, pending or missing')
     .default('failed'),
-  from: Moment.optional(),
-  to: Moment.optional(),
+  from: From.optional(),
+  to: From.optional(),
   event_types: textList(z.string().max(100)).optional(),
   cursor: z.string().transform(readCursor).nullish(),
 })
@@ -33,7 +36,7 @@ const RangeBody = z.object({
 export function deliveryController(service: RedeliveryService) {
   return {
     list: async (req: Request, res: Response) => {
-      const { limit, cursor, event_type, event_types = event_type, ...filter } = parse(List, req.query)
+      const { limit, cursor, event_type, event_types = event_type, ...filter } = parseQuery(List, req.query)
       const page = { before: cursor, limit }
       const rows = await service.list(req.user, parse(Id, req.params).id, { ...filter, event_types }, page)
       res.json({ success: true, deliveries: rows.map(present), next_cursor: nextCursor(rows, limit) })

@@ -3,18 +3,24 @@ import type { Request, Response } from 'express'
 import { z } from 'zod'
 import { signalWhenOver } from '../request-end.js'
 import type { EventFeed } from '../services/event-feed.js'
-import { parse } from './parse.js'
+import { parse, parseQuery } from './parse.js'
 import { textList } from './text-list.js'
 
 const Types = textList(z.string().max(100)).optional()
 const Cursor = z.string().max(200).optional()
-/** As webhooks call them. */
-const named = <Query extends { types?: string[]; event_types?: string[] }>({ event_types, ...query }: Query) => ({
-  ...query,
-  types: query.types ?? event_types,
-})
+/** With the name webhooks have for the types, and the one that other lists have for the cursor. */
+function named<Query extends Filter>({ event_types, types = event_types, cursor, after = cursor, ...query }: Query) {
+  return { ...query, after, types: types?.length === 0 ? undefined : types }
+}
+interface Filter {
+  types?: string[]
+  event_types?: string[]
+  after?: string
+  cursor?: string
+}
 const List = z.object({
   after: Cursor,
+  cursor: Cursor,
   types: Types,
   event_types: Types,
   limit: z.coerce.number().int().min(1).max(500).default(100),
@@ -29,7 +35,7 @@ export function eventController(feed: EventFeed) {
     list: async (req: Request, res: Response) => {
       const { events, next_cursor, expired } = await feed.page(
         req.user,
-        named(parse(List, req.query)),
+        named(parseQuery(List, req.query)),
         signalWhenOver(req, res),
       )
       const list = `[${events.map((event) => event.payload).join(',')}]`

@@ -2,7 +2,8 @@ import { z } from 'zod'
 import type { Envelope } from '../services/drafting.js'
 import type { Body } from '../services/message-content.js'
 import type { MediaSource } from '../services/media.js'
-import { numeric, parseField } from './parse.js'
+import { Flag, Moment } from './fields.js'
+import { numeric, parseField, withoutNulls } from './parse.js'
 
 /** WhatsApp's own limit for a text. */
 const MAX_TEXT = 65_536
@@ -12,16 +13,15 @@ const fromText = <Schema extends z.ZodType>(schema: Schema) =>
   z.preprocess((value) => (typeof value === 'string' ? parseList(value) : value), schema)
 
 const Whole = (min: number, max = Infinity) => numeric(z.number().int().min(min).max(max))
-const Number = z.union([z.string().trim().min(1).max(100), z.number()], 'must be a phone number, like 628123456789')
-const Flag = z.union([z.boolean(), z.stringbool()])
+const Number = z.union([z.string().trim().min(1).max(100), z.number()], {
+  error: ({ input }) => (input === undefined ? 'is missing' : 'must be a phone number, like 628123456789'),
+})
 const Text = z
-  .string('must be a text')
+  .string()
   .max(MAX_TEXT, 'may have 65,536 characters at most')
   .refine((text) => text.trim() !== '', 'must not be empty')
 const Url = z.string().trim().max(2048).optional()
 const Base64 = z.string().min(1).optional()
-
-export const SendAt = z.iso.datetime({ offset: true, error: 'must be a time like 2026-01-31T09:00:00+07:00' })
 
 const Sender = { token: z.string().min(1).max(200).optional(), from: z.literal('auto').optional() }
 
@@ -29,7 +29,7 @@ const envelope = {
   number: Number,
   ttl_seconds: Whole(10, 604_800).optional(),
   on_ambiguous: z.enum(['keep', 'retry'], 'must be keep or retry').optional(),
-  send_at: SendAt.optional(),
+  send_at: Moment.optional(),
   quoted_message_id: Whole(1).optional(),
   mentions: fromText(z.array(Number).max(1_000)).optional(),
   mention_all: Flag.optional(),
@@ -78,7 +78,7 @@ const kinds = {
 export type Kind = keyof typeof kinds
 
 const schemas = Object.fromEntries(
-  Object.entries(kinds).map(([kind, fields]) => [kind, z.object({ ...Sender, ...envelope, ...fields })]),
+  Object.entries(kinds).map(([kind, fields]) => [kind, withoutNulls(z.object({ ...Sender, ...envelope, ...fields }))]),
 ) as unknown as Record<Kind, z.ZodType>
 
 export const sendSchema = (kind: Kind) => schemas[kind]
@@ -92,8 +92,8 @@ export function requestOf(kind: Kind, parsed: Parsed, upload?: MediaSource['uplo
 }
 
 function itemOf(kind: Kind, parsed: Parsed, upload?: MediaSource['upload']): Envelope & { body: Body } {
-  const { number, ttl_seconds, on_ambiguous, quoted_message_id, mentions, mention_all } = parsed as unknown as Envelope
-  const send_at = typeof parsed.send_at === 'string' ? new Date(parsed.send_at) : undefined
+  const { number, ttl_seconds, on_ambiguous, send_at, ...rest } = parsed as unknown as Envelope
+  const { quoted_message_id, mentions, mention_all } = rest
   const body = bodyOf(kind, parsed, upload)
   return { number, ttl_seconds, on_ambiguous, send_at, quoted_message_id, mentions, mention_all, body }
 }
@@ -115,7 +115,9 @@ function pick(parsed: Parsed, names: string[]): Parsed {
   return picked
 }
 
-const item = (kind: Kind) => z.object({ ...envelope, ...kinds[kind] })
+/** All of a bulk go from one number; another one in a message would be passed over in silence. */
+const notHere = z.undefined('belongs beside messages, not inside one: a bulk sends from one phone number').optional()
+const item = (kind: Kind) => withoutNulls(z.object({ token: notHere, from: notHere, ...envelope, ...kinds[kind] }))
 
 export const BulkBody = z.object({
   ...Sender,

@@ -5,8 +5,9 @@ import type { MessageMediaService } from '../services/message-media.js'
 import { failureOf, viewOf } from '../services/message-view.js'
 import type { MessageService, Sent } from '../services/messages.js'
 import type { Reactions } from '../services/reactions.js'
-import { type Kind, SendAt, requestOf, sendSchema } from './message-schemas.js'
-import { Id, IdempotencyKey, Page, nextCursor, numeric, parse } from './parse.js'
+import { Moment, RowId } from './fields.js'
+import { type Kind, requestOf, sendSchema } from './message-schemas.js'
+import { Id, IdempotencyKey, Page, nextCursor, numeric, parse, parseQuery } from './parse.js'
 
 /** Seconds a caller waits for the outcome before it gets 202. */
 const Wait = z.object({ wait: z.coerce.number().min(0).max(60).default(15) })
@@ -23,16 +24,13 @@ const STATUSES = [
   'canceled',
   'received',
 ] as const
-const Time = z.iso
-  .datetime({ offset: true, error: 'must be a time like 2026-01-31T09:00:00+07:00' })
-  .transform((text) => new Date(text))
 const ListQuery = Page.extend({
-  phone_number_id: z.coerce.number().int().positive().optional(),
+  phone_number_id: RowId.optional(),
   status: z.enum(STATUSES).optional(),
   direction: z.enum(['outgoing', 'incoming']).optional(),
   recipient: z.string().trim().max(100).optional(),
-  from: Time.optional(),
-  to: Time.optional(),
+  from: Moment.optional(),
+  to: Moment.optional(),
 })
 
 const ReactionBody = z.object({
@@ -40,7 +38,7 @@ const ReactionBody = z.object({
   reaction: z.string('must be one emoji, or "" to take it back').max(20),
 })
 
-const RescheduleBody = z.object({ send_at: SendAt })
+const RescheduleBody = z.object({ send_at: Moment })
 
 interface Services {
   messages: MessageService
@@ -69,7 +67,7 @@ export function messageController({ messages, reactions, files }: Services) {
     },
 
     list: async (req: Request, res: Response) => {
-      const { cursor, ...filter } = parse(ListQuery, req.query)
+      const { cursor, ...filter } = parseQuery(ListQuery, req.query)
       const found = await messages.list(req.user, { ...filter, before: cursor })
       res.json({ success: true, messages: found.map(present), next_cursor: nextCursor(found, filter.limit) })
     },
@@ -123,5 +121,6 @@ function present(message: Message) {
   const { source, content, retry_of, created_at, scheduled_for, sent_at, delivered_at, read_at, history } = message
   const times = { created_at, send_at: scheduled_for, sent_at, delivered_at, read_at }
   // Spreads that add so many properties to an object took a fiftieth of a whole send.
-  return Object.assign(viewOf(message), { source, content, retry_of }, times, { history })
+  const steps = history.map(({ at, ...step }) => ({ ...step, at: new Date(at) }))
+  return Object.assign(viewOf(message), { source, content, retry_of }, times, { history: steps })
 }

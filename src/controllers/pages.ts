@@ -148,6 +148,7 @@ const RESET_WORDS = {
     done: 'Kata sandi sudah diganti. Silakan masuk dengan kata sandi baru.',
     differ: 'Kedua kata sandi tidak sama.',
     failed: 'Tidak berhasil. Coba lagi sebentar.',
+    over: 'Tautan ini tidak lengkap, sudah dipakai, atau terlalu lama. Minta tautan baru.',
   },
   en: {
     title: 'New password',
@@ -157,6 +158,7 @@ const RESET_WORDS = {
     done: 'The password is changed. Log in with the new one.',
     differ: 'The two passwords differ.',
     failed: 'That did not work. Try again in a moment.',
+    over: 'This link is incomplete, was used, or is too old. Ask for a new one.',
   },
 }
 
@@ -166,13 +168,14 @@ export function resetPage(language: Language, brand: string): string {
   const body = `<h1>${w.title}</h1>
 <form id="form"><label for="password">${w.label}</label><input id="password" ${field}>
 <label for="again">${w.again}</label><input id="again" ${field}>
-<p id="trouble" class="bad" role="alert"></p><button id="save">${w.save}</button></form>
+<button id="save">${w.save}</button></form>
+<p id="trouble" class="bad" role="alert"></p>
 <p id="done" role="status" hidden>${w.done}</p>`
   return page({
     language,
     title: w.title,
     brand,
-    words: { differ: w.differ, failed: w.failed },
+    words: { differ: w.differ, failed: w.failed, over: w.over },
     script: 'reset.mjs',
     body,
   })

@@ -1,6 +1,20 @@
 import { z } from 'zod'
 import { invalidRequest } from '../errors.js'
 import { toStorable } from '../services/sanitize.js'
+import { RowId } from './fields.js'
+import './zod-words.js'
+
+/** Parses the query of a list: a parameter that is passed over in silence would answer something else than was asked. */
+export function parseQuery<Schema extends z.ZodObject>(schema: Schema, query: object): z.output<Schema> {
+  const known = Object.keys(schema.shape)
+  const unknown = Object.keys(query).filter((name) => !known.includes(name))
+  if (unknown.length === 0) return parse(schema, query)
+  const details = unknown.map((name) => ({ path: name.slice(0, 100), message: 'is no parameter of this call' }))
+  throw invalidRequest(
+    `The request is not valid. ${details.map(sentence).join(' ')} It takes ${known.join(', ')}.`,
+    details,
+  )
+}
 
 /** Express 5 makes req.query read-only, so input is parsed to a value rather than written back. */
 export function parse<Schema extends z.ZodType>(schema: Schema, input: unknown): z.output<Schema> {
@@ -24,15 +38,22 @@ export function parseField(text: string): unknown {
   }
 }
 
-export const detailsOf = (err: z.ZodError) =>
-  err.issues.map((issue) => ({ path: issue.path.join('.'), message: wordsOf(issue.message) }))
-
-/** zod's own words for a wrong type, made plain. */
-function wordsOf(message: string): string {
-  const [, expected, received] = /^Invalid input: expected (\w+), received (\w+)$/.exec(message) ?? []
-  if (!expected) return message
-  return received === 'undefined' ? 'is missing' : `must be ${/^[aeiou]/.test(expected) ? 'an' : 'a'} ${expected}`
+/** One for each field: what else is wrong with it follows from the first. */
+export function detailsOf(err: z.ZodError) {
+  const details = new Map<string, string>()
+  for (const { path, message } of err.issues) if (!details.has(path.join('.'))) details.set(path.join('.'), message)
+  return [...details].map(([path, message]) => ({ path, message }))
 }
+
+/** A body in which null for an optional field says no more than leaving it out: programs with typed bodies write it so. */
+export function withoutNulls<Schema extends z.ZodObject>(schema: Schema) {
+  const optional = new Set(Object.keys(schema.shape).filter((name) => schema.shape[name] instanceof z.ZodOptional))
+  const says = ([name, value]: [string, unknown]) => value !== null || !optional.has(name)
+  return z.preprocess((body) => (isObject(body) ? Object.fromEntries(Object.entries(body).filter(says)) : body), schema)
+}
+
+const isObject = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 const sentence = ({ path, message }: { path: string; message: string }) => `${path || 'body'}: ${message}.`
 
@@ -40,7 +61,7 @@ const sentence = ({ path, message }: { path: string; message: string }) => `${pa
 export const numeric = (schema: z.ZodNumber) =>
   z.preprocess((value) => (typeof value === 'string' && value.trim() !== '' ? Number(value) : value), schema)
 
-export const Id = z.object({ id: z.coerce.number('must be a number').int().positive().max(Number.MAX_SAFE_INTEGER) })
+export const Id = z.object({ id: RowId })
 
 /** `limit` and an opaque `cursor`; the controller gets the id to begin before. */
 export const Page = z.object({

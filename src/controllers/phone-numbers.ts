@@ -2,7 +2,8 @@ import type { Request, Response } from 'express'
 import { z } from 'zod'
 import type { Context } from '../context.js'
 import { checkScopes } from '../middleware/authenticate.js'
-import { Id, Page, nextCursor, numeric, parse, parseField } from './parse.js'
+import { Flag } from './fields.js'
+import { Id, Page, nextCursor, numeric, parse, parseField, parseQuery, withoutNulls } from './parse.js'
 import { presentNumber, presentQr, reasonOf, sendPicture, wantsPicture } from './present-number.js'
 
 /** Multipart and urlencoded bodies know only text. */
@@ -13,15 +14,16 @@ const Metadata = z.preprocess(
   }),
 )
 const DisplayName = z.string().trim().min(1, 'must not be empty').max(100)
-const Flag = z.union([z.boolean(), z.stringbool()])
 const Url = z.string().trim().max(2048)
 
-const CreateBody = z.object({
-  display_name: DisplayName,
-  webhook_url: Url.optional(),
-  metadata: Metadata.default({}),
-  receive_groups: Flag.default(false),
-})
+const CreateBody = withoutNulls(
+  z.object({
+    display_name: DisplayName,
+    webhook_url: Url.optional(),
+    metadata: Metadata.default({}),
+    receive_groups: Flag.default(false),
+  }),
+)
 
 const UpdateBody = z
   .object({
@@ -36,6 +38,9 @@ const UpdateBody = z
 
 const PairingBody = z.object({
   phone_number: z.union([z.string(), z.number()], 'is needed: the number of the phone to link').transform(String),
+})
+const List = Page.extend({
+  status: z.enum(['created', 'connecting', 'qr_ready', 'connected', 'disconnected']).optional(),
 })
 const Wait = z.object({ wait: z.coerce.number().min(0).max(60).default(5) })
 const PairingWait = z.object({ wait: z.coerce.number().min(0).max(60).default(15) })
@@ -59,8 +64,8 @@ export function phoneNumberController(services: Services) {
     },
 
     list: async (req: Request, res: Response) => {
-      const { limit, cursor } = parse(Page, req.query)
-      const phones = await phoneNumbers.list(req.user, { before: cursor, limit })
+      const { limit, cursor, status } = parseQuery(List, req.query)
+      const phones = await phoneNumbers.list(req.user, { before: cursor, limit, status })
       res.json({ success: true, phone_numbers: phones.map(presentNumber), next_cursor: nextCursor(phones, limit) })
     },
 
@@ -70,7 +75,7 @@ export function phoneNumberController(services: Services) {
     },
 
     history: async (req: Request, res: Response) => {
-      const { limit, cursor } = parse(Page, req.query)
+      const { limit, cursor } = parseQuery(Page, req.query)
       const rows = await numberReports.history(req.user, parse(Id, req.params).id, { before: cursor, limit })
       const history = rows.map(({ status, reason, changed_at }) => ({ status, reason, changed_at }))
       res.json({ success: true, history, next_cursor: nextCursor(rows, limit) })

@@ -2,11 +2,8 @@ import type { Request, Response } from 'express'
 import { z } from 'zod'
 import { invalidRequest } from '../errors.js'
 import type { LoggedRequest, RequestService } from '../services/requests.js'
-import { Page, nextCursor, parse } from './parse.js'
-
-const Time = z.iso
-  .datetime({ offset: true, error: 'must be a time like 2026-01-31T09:00:00+07:00' })
-  .transform((text) => new Date(text))
+import { Moment } from './fields.js'
+import { Page, nextCursor, parseQuery } from './parse.js'
 
 /** 404, or 4xx for all of a hundred. */
 const Status = z
@@ -22,14 +19,14 @@ const Query = Page.extend({
     .pipe(z.enum(['GET', 'POST', 'PATCH', 'DELETE']))
     .optional(),
   status: Status.optional(),
-  from: Time.optional(),
-  to: Time.optional(),
+  from: Moment.optional(),
+  to: Moment.optional(),
 })
 
 export function requestController(service: RequestService) {
   return {
     list: async (req: Request, res: Response) => {
-      const { cursor, status, ...filter } = parse(Query, req.query)
+      const { cursor, status, ...filter } = parseQuery(Query, req.query)
       if (filter.from && filter.to && filter.from >= filter.to) throw invalidRequest('from must lie before to.')
       const found = await service.list(req.user, { ...filter, ...status, before: cursor })
       res.json({ success: true, requests: found.map(present), next_cursor: nextCursor(found, filter.limit) })

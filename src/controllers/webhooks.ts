@@ -4,10 +4,10 @@ import type { Webhook } from '../db/webhooks.js'
 import { EVENT_TYPES } from '../services/public-events.js'
 import type { WebhookTester } from '../services/webhook-tester.js'
 import type { WebhookService } from '../services/webhooks.js'
-import { Id, Page, nextCursor, parse } from './parse.js'
+import { Flag, RowId } from './fields.js'
+import { Id, Page, nextCursor, parse, parseQuery } from './parse.js'
 import { textList } from './text-list.js'
 
-const Flag = z.union([z.boolean(), z.stringbool()])
 const Fields = {
   description: z.string().trim().max(200).nullable().optional(),
   event_types: textList(z.string().max(100))
@@ -20,13 +20,12 @@ const Fields = {
 }
 const Url = z.string('must be a URL').trim().min(1, 'must not be empty')
 const Secret = z.string().max(200).optional()
-const Number_ = z.coerce.number().int().positive().max(Number.MAX_SAFE_INTEGER)
 
-const CreateBody = z.object({ url: Url, phone_number_id: Number_.nullable().optional(), secret: Secret, ...Fields })
+const CreateBody = z.object({ url: Url, phone_number_id: RowId.nullable().optional(), secret: Secret, ...Fields })
 const UpdateBody = z.object({ url: Url.optional(), ...Fields })
 const RotateBody = z.object({ secret: Secret })
 const TestBody = z.object({ event_type: z.enum(EVENT_TYPES, 'must be an event type').default('message.received') })
-const List = Page.extend({ phone_number_id: Number_.optional() })
+const List = Page.extend({ phone_number_id: RowId.optional() })
 
 export function webhookController(service: WebhookService, tester: WebhookTester) {
   return {
@@ -36,7 +35,7 @@ export function webhookController(service: WebhookService, tester: WebhookTester
     },
 
     list: async (req: Request, res: Response) => {
-      const { limit, cursor, phone_number_id } = parse(List, req.query)
+      const { limit, cursor, phone_number_id } = parseQuery(List, req.query)
       const rows = await service.list(req.user, { before: cursor, limit, phone_number_id })
       res.json({ success: true, webhooks: rows.map(present), next_cursor: nextCursor(rows, limit) })
     },

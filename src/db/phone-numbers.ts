@@ -160,16 +160,18 @@ export async function listConnected(db: Queryable, userId: number): Promise<Phon
   return rows
 }
 
-export async function listOwned(
-  db: Queryable,
-  userId: number,
-  page: { before?: number; limit: number },
-): Promise<PhoneNumber[]> {
+export interface ListPage {
+  before?: number
+  limit: number
+  status?: Status
+}
+
+export async function listOwned(db: Queryable, userId: number, page: ListPage): Promise<PhoneNumber[]> {
   const { rows } = await db.query<PhoneNumber>(
     `select ${columns} from phone_numbers
-      where user_id = $1 and deleted_at is null and id < $2
+      where user_id = $1 and deleted_at is null and id < $2 and ($4::text is null or status = $4)
       order by id desc limit $3`,
-    [userId, page.before ?? Number.MAX_SAFE_INTEGER, page.limit],
+    [userId, page.before ?? Number.MAX_SAFE_INTEGER, page.limit, page.status ?? null],
   )
   return rows
 }

@@ -2,6 +2,7 @@ import path from 'node:path'
 import { isLoopback } from '../config.js'
 import { chooseDataFolder, makeDataFolder } from './data-folder.js'
 import { lockFolder } from './folder-lock.js'
+import { type Plan, planOf } from './plan.js'
 import { startPostgres, type Postgres } from './postgres.js'
 import { startSandbox, type Sandbox } from './sandbox-process.js'
 import { keptSecret } from './secrets.js'
@@ -24,12 +25,9 @@ const LOCK_WAIT_MS = 3_000
 
 type Log = (line: string) => void
 
-/**
- * Starts what the environment does not name: PostgreSQL without DB_HOST; the sandbox with SANDBOX=true, or when
- * neither a database nor an engine is named. Whatever is set stays as it is.
- */
+/** Starts what the environment does not name, and makes its secrets. Whatever is set stays as it is. */
 export async function embeddedEnvironment(given: Environment, log: Log): Promise<Embedded> {
-  const plan = decide(given)
+  const plan = planOf(given)
   if (!plan.database && !plan.sandbox) return { env: given, notes: [], sandbox: false, close: () => Promise.resolve() }
   const { data_dir, note } = chooseDataFolder(given.DATA_DIR)
   const notes = note ? [note] : []
@@ -45,19 +43,6 @@ export async function embeddedEnvironment(given: Environment, log: Log): Promise
     await close()
     throw error
   }
-}
-
-interface Plan {
-  database: boolean
-  sandbox: boolean
-}
-
-function decide(given: Environment): Plan {
-  const isSet = (name: string) => Boolean(given[name]?.trim())
-  const database = !isSet('DB_HOST')
-  const nothingNamed = database && !isSet('EVOLUTION_SERVERS') && !isSet('EVOLUTION_API_KEY')
-  const asked = isSet('SANDBOX') ? /^(true|1|yes|on|y|enabled)$/i.test(given.SANDBOX!.trim()) : undefined
-  return { database, sandbox: asked ?? nothingNamed }
 }
 
 interface Work {

@@ -6,6 +6,7 @@ import * as media from '../db/media.js'
 import * as queue from '../db/message-queue.js'
 import * as usage from '../db/usage.js'
 import { AppError, notFound } from '../errors.js'
+import type { Day } from './days.js'
 import { publicEvent } from './public-events.js'
 
 /** A checked message on its way into its lane. */
@@ -53,7 +54,8 @@ export async function accept(
     const fresh = drafts.flatMap((draft, i) => (keys.results.has(i) ? [] : [{ draft, i, id: keys.ids.get(i) }]))
     const lot = await reserve(tx, fresh)
     for (const { i, error } of lot.refused) results[i] = error
-    if (bulk && lot.refused.some(({ error }) => error.code === 'quota_exceeded')) throw quotaExceeded()
+    const spent = lot.refused.find(({ error }) => error.code === 'quota_exceeded')
+    if (bulk && spent) throw spent.error
     if (process_id !== undefined) claimFirst(lot.placed, lot.lanes, process_id)
     for (const entry of lot.placed) results[entry.i] = acceptedOf(entry, lot.lanes)
     await tellThresholds(tx, lot.placed)
@@ -141,18 +143,16 @@ async function reserve(tx: Queryable, fresh: { draft: Draft; i: number; id?: num
     const receipt = receipts[n]!
     const open = states.get(draft.phone_number_id)?.closed === false
     if (receipt.paid && open) placed.push({ draft, i, id: id ?? ids.pop()!, receipt })
-    else refused.push({ i, error: receipt.paid ? notFound('phone number') : quotaExceeded() })
+    else refused.push({ i, error: receipt.paid ? notFound('phone number') : quotaExceeded(draft.quota_day) })
     if (receipt.paid && !open) unused.push(charges[n]!)
   })
   await usage.refund(tx, unused)
   return { placed, refused, lanes: states }
 }
 
-export const quotaExceeded = () =>
-  new AppError(
-    'quota_exceeded',
-    'Your plan has no messages left for today. Wait for the next day or ask for a larger plan.',
-  )
+/** A message is charged to the day it is to be sent on; whoever knows the user tells what that means for the caller. */
+export const quotaExceeded = (day: Day) =>
+  new AppError('quota_exceeded', `Your plan has no messages left for ${day}.`, { details: { day } })
 
 async function store(tx: Queryable, placed: Placed[], unused: { user_id: number; key: string }[]): Promise<void> {
   const files = placed.flatMap(({ id, draft }) => (draft.bytes ? [{ message_id: id, bytes: draft.bytes }] : []))

@@ -1,6 +1,7 @@
 import { statfs } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { BREAKS_ADDRESSES, breaksAddresses, type Config, ConfigError, readConfig } from '../config.js'
+import { planOf } from '../embedded/plan.js'
 import { examineDatabase } from './doctor-database.js'
 import { examineEngines } from './doctor-engines.js'
 import { type Finding, ok, problem, sentence, warning } from './doctor-findings.js'
@@ -30,7 +31,7 @@ export async function examine(env: Environment): Promise<Finding[]> {
 
 function examineSettings(env: Environment): { config?: Config; findings: Finding[] } {
   try {
-    const config = readConfig(env.DB_HOST?.trim() ? env : { ...env, DB_PASSWORD: env.DB_PASSWORD ?? 'own' })
+    const config = readConfig(withOwnSecrets(env))
     const findings = config.warnings.map((text) => warning('settings', sentence(text)))
     if (breaksAddresses(config.database.password))
       findings.push(problem('settings', sentence(`DB_PASSWORD ${BREAKS_ADDRESSES}`)))
@@ -40,6 +41,18 @@ function examineSettings(env: Environment): { config?: Config; findings: Finding
     if (!(error instanceof ConfigError)) throw error
     return { findings: error.problems.map((text) => problem('settings', sentence(text))) }
   }
+}
+
+const OWN_SECRET = 'made-by-the-server-itself-0123456789'
+
+/** What the server starts by itself has secrets that it makes, too. */
+function withOwnSecrets(env: Environment): Environment {
+  const { database, sandbox } = planOf(env)
+  if (!database && !sandbox) return env
+  const made: Environment = { ...env, JWT_SECRET: env.JWT_SECRET?.trim() || OWN_SECRET }
+  if (database) made.DB_PASSWORD = OWN_SECRET
+  if (sandbox) made.EVOLUTION_API_KEY = env.EVOLUTION_API_KEY?.trim() || OWN_SECRET
+  return made
 }
 
 /** Either the server answers there, or nobody does. */

@@ -73,6 +73,7 @@ export class Drafting {
   /** The number that sends: by token, or the user's connected ones in turn; what only asks takes no turn. */
   async senderOf(user: User, { token, from }: { token?: string; from?: 'auto' }, takes = 1): Promise<Sender> {
     refuseExpired(user)
+    if (token !== undefined && from !== undefined) throw invalidRequest('Give token or from, not both.')
     const phone = token === undefined ? await this.nextConnected(user, from, takes) : await this.byToken(user, token)
     refuseUnlinked(phone)
     return phone

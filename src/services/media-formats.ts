@@ -1,4 +1,4 @@
-/** The mime type that goes with an extension; Evolution derives the first from the second (contract §4). */
+/** The mime type that goes with an extension: of a document, Evolution derives the first from the second. */
 export const MIME_BY_EXTENSION: Record<string, string> = {
   jpg: 'image/jpeg',
   jpeg: 'image/jpeg',
@@ -43,6 +43,21 @@ export const MIME_BY_EXTENSION: Record<string, string> = {
   odp: 'application/vnd.oasis.opendocument.presentation',
   epub: 'application/epub+zip',
   msg: 'application/vnd.ms-outlook',
+  pps: 'application/vnd.ms-powerpoint',
+  ppsx: 'application/vnd.openxmlformats-officedocument.presentationml.slideshow',
+  dotx: 'application/vnd.openxmlformats-officedocument.wordprocessingml.template',
+  xltx: 'application/vnd.openxmlformats-officedocument.spreadsheetml.template',
+  xlsb: 'application/vnd.ms-excel.sheet.binary.macroenabled.12',
+  vsd: 'application/vnd.visio',
+  vsdx: 'application/vnd.visio',
+  mpp: 'application/vnd.ms-project',
+  pub: 'application/x-mspublisher',
+  wps: 'application/vnd.ms-works',
+  pages: 'application/vnd.apple.pages',
+  numbers: 'application/vnd.apple.numbers',
+  key: 'application/vnd.apple.keynote',
+  p7m: 'application/pkcs7-mime',
+  p7s: 'application/pkcs7-signature',
   rtf: 'application/rtf',
   ai: 'application/postscript',
   eps: 'application/postscript',
@@ -85,8 +100,8 @@ export const TEXT_EXTENSIONS = new Set(
 
 /** What file-type found → the extensions that may stand for it, because they share its container. */
 export const SAME_CONTAINER: Record<string, string[]> = {
-  zip: 'docx docm xlsx xlsm pptx odt ods odp epub apk jar kmz'.split(' '),
-  cfb: ['doc', 'xls', 'ppt', 'msg'],
+  zip: 'docx docm dotx xlsx xlsm xlsb xltx pptx ppsx vsdx odt ods odp epub apk jar kmz pages numbers key'.split(' '),
+  cfb: 'doc xls ppt pps msg vsd mpp pub wps'.split(' '),
   apng: ['png'],
   xml: ['svg', 'html', 'htm', 'kml', 'gpx'],
   gz: ['tgz'],

@@ -85,13 +85,19 @@ function hasPicture(bytes: Uint8Array, ext: string): boolean {
   return false
 }
 
+/** Excel's "Unicode text" begins with the byte-order mark of UTF-16. */
+function encodingOf([first, second]: Uint8Array): string {
+  if (first === 0xff && second === 0xfe) return 'utf-16le'
+  return first === 0xfe && second === 0xff ? 'utf-16be' : 'utf-8'
+}
+
 function looksLikeText(bytes: Uint8Array): boolean {
   const sample = bytes.subarray(0, TEXT_SAMPLE_BYTES)
-  if (sample.some((byte) => byte < 9 || (byte > 13 && byte < 32 && byte !== 27))) return false
   try {
     // The sample may end within a character, hence `stream`.
-    new TextDecoder('utf-8', { fatal: true }).decode(sample, { stream: true })
-    return true
+    const text = new TextDecoder(encodingOf(sample), { fatal: true }).decode(sample, { stream: true })
+    // eslint-disable-next-line no-control-regex -- what no text has
+    return !/[\0-\x08\x0e-\x1a\x1c-\x1f]/.test(text)
   } catch {
     return false
   }

@@ -52,6 +52,8 @@ export class MediaService {
   }
 
   async open(userId: number, source: MediaSource): Promise<NonNullable<MediaSource['upload']>> {
+    const given = Object.values(source).filter((one) => one !== undefined)
+    if (given.length > 1) throw invalidRequest('Give one file: mediaUrl, base64, or an upload named "file".')
     if (source.upload) return source.upload
     if (source.base64 !== undefined)
       return { bytes: this.decode(source.base64), file_name: undefined, mime_type: undefined }

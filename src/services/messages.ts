@@ -9,7 +9,7 @@ import * as usage from '../db/usage.js'
 import type { User } from '../db/users.js'
 import { AppError, notFound } from '../errors.js'
 import { type Accepted, mismatch, quotaExceeded } from './acceptance.js'
-import { dayIn, nextMidnight } from './days.js'
+import { type Day, dayIn, nextMidnight } from './days.js'
 import { type Drafted, type Drafting, type Envelope, checkSendAt, hashOf } from './drafting.js'
 import type { Lanes } from './lanes.js'
 import type { Body } from './message-content.js'
@@ -107,7 +107,7 @@ export class MessageService {
       if (scheduled.quota_day !== day) {
         await usage.refund(tx, [{ user_id: user.id, day: scheduled.quota_day }])
         const [receipt] = await usage.spend(tx, [{ user_id: user.id, day }])
-        if (!receipt!.paid) throw quotaExceeded()
+        if (!receipt!.paid) throw tellReset(quotaExceeded(day), user)
       }
       await queue.reschedule(tx, id, sendAt, day)
     })
@@ -221,11 +221,18 @@ function namedBy(key: string | undefined, call: string, request: object): Idempo
 
 const RETRYABLE = new Set(['failed', 'expired', 'canceled', 'unconfirmed'])
 
+/** Waiting helps when today is used up; a later day stays full however long the caller waits. */
 export function tellReset(err: unknown, user: User): unknown {
   if (!(err instanceof AppError) || err.code !== 'quota_exceeded') return err
-  const resets_at = nextMidnight(user.time_zone, new Date())
-  return new AppError(err.code, err.message, {
-    details: { limit: user.max_messages_per_day, resets_at },
-    retry_after_seconds: Math.ceil((resets_at.getTime() - Date.now()) / 1000),
-  })
+  const now = new Date()
+  const { day } = err.options.details as { day: Day }
+  const details = { limit: user.max_messages_per_day, day }
+  if (day !== dayIn(user.time_zone, now)) {
+    const message = `Your plan has no messages left for ${day}, the day of send_at. Choose another day or ask for a larger plan.`
+    return new AppError(err.code, message, { details })
+  }
+  const resets_at = nextMidnight(user.time_zone, now)
+  const message = 'Your plan has no messages left for today. Wait for the next day or ask for a larger plan.'
+  const retry_after_seconds = Math.ceil((resets_at.getTime() - now.getTime()) / 1000)
+  return new AppError(err.code, message, { details: { ...details, resets_at }, retry_after_seconds })
 }

@@ -75,7 +75,7 @@ export class PhoneNumberService {
     return phone
   }
 
-  list(user: User, page: { before?: number; limit: number }): Promise<PhoneNumber[]> {
+  list(user: User, page: phoneNumbers.ListPage): Promise<PhoneNumber[]> {
     return phoneNumbers.listOwned(this.db, user.id, page)
   }
 
