@@ -4,7 +4,7 @@ import type { Delivery, DeliveryCursor } from '../db/delivery-lists.js'
 import type { RedeliveryService } from '../services/redelivery.js'
 import { Moment } from './fields.js'
 import { Id, parse, parseQuery } from './parse.js'
-import { textList } from './text-list.js'
+import { filterList } from './text-list.js'
 
 const Status = z.enum(['pending', 'delivered', 'failed'], 'must be pending, delivered or failed')
 /** A day is its beginning in UTC. */
@@ -15,8 +15,8 @@ const From = z.union(
 
 const List = z.object({
   status: Status.optional(),
-  event_type: textList(z.string().max(100)).optional(),
-  event_types: textList(z.string().max(100)).optional(),
+  event_type: filterList(z.string().max(100)),
+  event_types: filterList(z.string().max(100)),
   from: From.optional(),
   to: From.optional(),
   limit: z.coerce.number().int().min(1).max(200).default(100),
@@ -29,7 +29,7 @@ const RangeBody = z.object({
     .default('failed'),
   from: From.optional(),
   to: From.optional(),
-  event_types: textList(z.string().max(100)).optional(),
+  event_types: filterList(z.string().max(100)),
   cursor: z.string().transform(readCursor).nullish(),
 })
 

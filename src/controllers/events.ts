@@ -4,13 +4,13 @@ import { z } from 'zod'
 import { signalWhenOver } from '../request-end.js'
 import type { EventFeed } from '../services/event-feed.js'
 import { parse, parseQuery } from './parse.js'
-import { textList } from './text-list.js'
+import { filterList } from './text-list.js'
 
-const Types = textList(z.string().max(100)).optional()
+const Types = filterList(z.string().max(100))
 const Cursor = z.string().max(200).optional()
 /** With the name webhooks have for the types, and the one that other lists have for the cursor. */
 function named<Query extends Filter>({ event_types, types = event_types, cursor, after = cursor, ...query }: Query) {
-  return { ...query, after, types: types?.length === 0 ? undefined : types }
+  return { ...query, after, types }
 }
 interface Filter {
   types?: string[]
@@ -33,11 +33,10 @@ export function eventController(feed: EventFeed) {
   return {
     /** The events are written as they were stored: what is signed for webhooks and what is read here are the same bytes. */
     list: async (req: Request, res: Response) => {
-      const { events, next_cursor, expired } = await feed.page(
-        req.user,
-        named(parseQuery(List, req.query)),
-        signalWhenOver(req, res),
-      )
+      const { events, next_cursor, expired } = await feed.page(req.user, named(parseQuery(List, req.query)), {
+        gone: signalWhenOver(req, res),
+        accessNow: req.accessNow,
+      })
       const list = `[${events.map((event) => event.payload).join(',')}]`
       const rest = JSON.stringify({ next_cursor, expired }).slice(1)
       res.type('json').send(`{"success":true,"events":${list},${rest}`)
@@ -50,11 +49,11 @@ export function eventController(feed: EventFeed) {
 
     stream: async (req: Request, res: Response) => {
       const { types, after } = named(parse(Stream, req.query))
-      const gone = signalWhenOver(req, res)
-      const pages = await feed.follow(req.user, { types, after: req.get('last-event-id') || after }, gone)
+      const reader = { gone: signalWhenOver(req, res), accessNow: req.accessNow }
+      const pages = await feed.follow(req.user, { types, after: req.get('last-event-id') || after }, reader)
       res.writeHead(200, STREAM_HEADERS)
       for await (const page of pages)
-        if (!res.write(asLines(page))) await once(res, 'drain', { signal: gone }).catch(() => {})
+        if (!res.write(asLines(page))) await once(res, 'drain', { signal: reader.gone }).catch(() => {})
       res.end()
     },
   }

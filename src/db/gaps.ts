@@ -105,11 +105,11 @@ export async function close(tx: Queryable, gap: Pick<Gap, 'id' | 'from_at' | 'un
     gap.from_at,
     gap.until_at,
   ])
-  await tx.query('update gaps set due_at = now(), attempts = 0 where id = $1', [gap.id])
+  await tx.query('update gaps set due_at = greatest(now(), until_at), attempts = 0 where id = $1', [gap.id])
 }
 
 export async function postpone(db: Queryable, id: number, dueAt: Date): Promise<void> {
-  await db.query('update gaps set due_at = $2 where id = $1', [id, dueAt])
+  await db.query('update gaps set due_at = greatest($2, until_at) where id = $1', [id, dueAt])
 }
 
 /** Nobody is told what a deleted number missed. */

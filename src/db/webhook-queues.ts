@@ -24,6 +24,11 @@ export type Secrets = Pick<Target, 'secret' | 'previous_secret' | 'previous_secr
 /** A queue that is due, with where its deliveries go. */
 export interface DueQueue extends Target {
   enabled: boolean
+  probe: boolean
+}
+
+interface Locked {
+  webhook_id: number
   /** Its breaker tries the receiver again: it may have one delivery. */
   probe: boolean
 }
@@ -43,11 +48,9 @@ export interface ClaimScope {
  * A queue that another worker holds is left to it, so that deliveries keep their order.
  */
 export async function lockDue(tx: Queryable, scope: ClaimScope, limit: number): Promise<DueQueue[]> {
-  const { rows } = await tx.query<DueQueue>(
-    `select q.webhook_id, q.open_until is not null as probe, w.enabled and w.deleted_at is null as enabled, w.user_id,
-            w.url, w.headers, w.secret, w.previous_secret, w.previous_secret_until, w.older_secrets
+  const { rows } = await tx.query<Locked>(
+    `select q.webhook_id, q.open_until is not null as probe
        from webhook_queues q
-       join webhooks w on w.id = q.webhook_id
        join (select webhook_id, turn
                from (select webhook_id, due_at, row_number() over (partition by user_id order by due_at) as turn
                        from (select webhook_id, user_id, due_at from webhook_queues
@@ -63,7 +66,20 @@ export async function lockDue(tx: Queryable, scope: ClaimScope, limit: number): 
         for no key update of q skip locked`,
     [scope.now, scope.holder, scope.busy_webhooks, scope.busy_users, limit],
   )
-  return rows
+  return withTargets(tx, rows)
+}
+
+/** Asked for under the locks: the statement that takes them would still see what a change has just replaced. */
+async function withTargets(tx: Queryable, locked: Locked[]): Promise<DueQueue[]> {
+  if (locked.length === 0) return []
+  const { rows } = await tx.query<Omit<DueQueue, 'probe'>>(
+    `select id as webhook_id, enabled and deleted_at is null as enabled, user_id, url, headers, secret, previous_secret,
+            previous_secret_until, older_secrets
+       from webhooks where id = any($1::bigint[])`,
+    [locked.map(({ webhook_id }) => webhook_id)],
+  )
+  const byId = new Map(rows.map((row) => [row.webhook_id, row]))
+  return locked.map(({ webhook_id, probe }) => Object.assign(byId.get(webhook_id)!, { probe }))
 }
 
 /** What a claim found in a queue. */

@@ -91,7 +91,7 @@ export async function lockOwned(tx: Queryable, userId: number, id: number): Prom
 export async function listOwned(
   db: Queryable,
   userId: number,
-  page: { before?: number; limit: number; phone_number_id?: number },
+  page: { before?: number; limit: number; phone_number_id?: number | null },
 ): Promise<Webhook[]> {
   const { rows } = await db.query<Webhook>(
     `select ${columns} from webhooks w join webhook_queues q on q.webhook_id = w.id
@@ -147,14 +147,16 @@ export async function markDeleted(tx: Queryable, webhook: Webhook): Promise<void
   await webhookQueues.reset(tx, webhook.id, null)
 }
 
-export async function deleteOfNumber(tx: Queryable, phoneNumberId: number): Promise<void> {
-  await tx.query(
+/** Answers their ids. */
+export async function deleteOfNumber(tx: Queryable, phoneNumberId: number): Promise<number[]> {
+  const { rows } = await tx.query<{ id: number }>(
     `with gone as (
        update webhooks set deleted_at = now(), enabled = false
         where phone_number_id = $1 and deleted_at is null returning id)
-     update webhook_queues set due_at = null where webhook_id in (select id from gone)`,
+     update webhook_queues set due_at = null where webhook_id in (select id from gone) returning webhook_id as id`,
     [phoneNumberId],
   )
+  return rows.map(({ id }) => id)
 }
 
 export async function saveSecrets(tx: Queryable, id: number, secrets: Secrets): Promise<void> {

@@ -9,6 +9,8 @@ declare module 'express-serve-static-core' {
     /** Set by `authenticate`; routes without it must not read it. */
     user: User
     access: Access
+    /** What the caller may do by now; throws as soon as that is no longer what the route asks for. */
+    accessNow: () => Promise<Access>
   }
 }
 
@@ -19,7 +21,8 @@ declare module 'express-serve-static-core' {
 export function authenticate(authenticator: Authenticator, limitRefused: RequestHandler): RequestHandler {
   return (req, res, next) => {
     const bearer = /^Bearer +(\S+)$/i.exec(req.get('authorization') ?? '')?.[1]
-    authenticator.authenticate({ api_key: req.get('x-api-key')?.trim(), bearer }).then(
+    req.accessNow = () => authenticator.authenticate({ api_key: req.get('x-api-key')?.trim(), bearer })
+    req.accessNow().then(
       (access) => {
         req.access = access
         req.user = access.user
@@ -40,6 +43,12 @@ export type ScopeGuard = RequestHandler & { scopes: readonly Scope[] }
 export function requireScope(...scopes: [Scope, ...Scope[]]): ScopeGuard {
   const guard: RequestHandler = (req, _res, next) => {
     checkScopes(req.access, scopes)
+    const { accessNow } = req
+    req.accessNow = async () => {
+      const access = await accessNow()
+      checkScopes(access, scopes)
+      return access
+    }
     next()
   }
   return Object.assign(guard, { scopes })

@@ -110,9 +110,19 @@ it.each([
   expect(translate('send.message', { key, message: {}, messageTimestamp })).toMatchObject({ sent_at })
 })
 
+it('takes a time that cannot be for now', () => {
+  for (const messageTimestamp of [0, -1, 1_795_337_608_000, 1e15, 'soon', null]) {
+    const { sent_at } = (upsert({ messageTimestamp }) as unknown as { message: { sent_at: Date } }).message
+    expect(Math.abs(sent_at.getTime() - Date.now())).toBeLessThan(60_000)
+  }
+})
+
 it('leaves status updates and channels alone', () => {
-  for (const remoteJid of ['status@broadcast', '1@newsletter'])
+  for (const remoteJid of ['status@broadcast', '1@newsletter']) {
     expect(upsert({ key: { ...key, remoteJid } })).toEqual({ kind: 'ignored' })
+    expect(translate('messages.delete', { key: { ...key, remoteJid } })).toEqual({ kind: 'ignored' })
+    expect(translate('messages.edited', { key: { ...key, remoteJid }, editedMessage: {} })).toEqual({ kind: 'ignored' })
+  }
 })
 
 it.each([

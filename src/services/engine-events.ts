@@ -34,6 +34,8 @@ export interface EngineMessage {
 
 type Json = Record<string, unknown>
 
+const DAY_MS = 86_400_000
+
 /** Translates the engine's `{ event, data }`. Throws only for a shape that cannot be understood. */
 export function translate(event: string, data: unknown): Fact {
   switch (event.toLowerCase().replaceAll(/[_-]/g, '.')) {
@@ -63,7 +65,7 @@ function message(data: Json): Fact {
   const id = text(key.id)
   const jid = text(key.remoteJid)
   if (!id || !jid) throw new Error('messages.upsert without key.id or key.remoteJid')
-  if (jid.endsWith('@broadcast') || jid.endsWith('@newsletter')) return { kind: 'ignored' }
+  if (isForAll(jid)) return { kind: 'ignored' }
   const edit = encryptedEdit(data.message)
   if (edit) return { kind: 'edited', whatsapp_id: edit, chat: addressesOf(key, jid).chat, text: null }
   const from_me = key.fromMe === true
@@ -111,8 +113,11 @@ function sending(data: Json): Fact {
 /** Seconds since 1970, in whichever form the engine gives them; now when they make no sense. */
 export function momentOf(seconds: unknown): Date {
   const moment = new Date((whole(seconds) ?? 0) * 1000)
-  return moment.getTime() > 0 ? moment : new Date()
+  return moment.getTime() > 0 && moment.getTime() < Date.now() + DAY_MS ? moment : new Date()
 }
+
+/** Stories and channels: nobody's chat. */
+const isForAll = (jid: string) => jid.endsWith('@broadcast') || jid.endsWith('@newsletter')
 
 /** The engine gives one address and, when it knows it, the other: which is the lid differs from chat to chat. */
 export function addressesOf(key: { remoteJidAlt?: unknown }, jid: string): { chat: string; lid: string | null } {
@@ -164,7 +169,7 @@ function edited(data: Json): Fact {
   const whatsapp_id = text(key.id)
   const jid = text(key.remoteJid)
   // A deletion for everyone comes twice, as a REVOKE here and as messages.delete: the latter is the one we keep.
-  if (!whatsapp_id || !jid || data.type === 'REVOKE') return { kind: 'ignored' }
+  if (!whatsapp_id || !jid || isForAll(jid) || data.type === 'REVOKE') return { kind: 'ignored' }
   const { content } = contentOf('', object(data.editedMessage), undefined)
   const words = text(content.text) ?? text(content.caption)
   return { kind: 'edited', whatsapp_id, chat: addressesOf(key, jid).chat, text: words }
@@ -174,7 +179,7 @@ function deleted(data: Json): Fact {
   const key = data.key === undefined ? data : object(data.key)
   const whatsapp_id = text(key.id)
   const jid = text(key.remoteJid)
-  if (!whatsapp_id || !jid) return { kind: 'ignored' }
+  if (!whatsapp_id || !jid || isForAll(jid)) return { kind: 'ignored' }
   return { kind: 'deleted', whatsapp_id, chat: addressesOf(key, jid).chat }
 }
 

@@ -27,6 +27,14 @@ export interface FeedPage {
   expired: number
 }
 
+/** Who reads, for longer than a call takes. */
+export interface Reader {
+  /** Aborted when the reader has left. */
+  gone: AbortSignal
+  /** Throws when the reader may not read any more: a key is revoked, a user suspended. */
+  accessNow: () => Promise<unknown>
+}
+
 /** The user's own events in the order they happened, for those who have no public URL. */
 export class EventFeed {
   private readonly streams = new Map<number, number>()
@@ -36,7 +44,7 @@ export class EventFeed {
     private readonly watch: FeedWatch,
   ) {}
 
-  async page(user: User, query: FeedQuery, gone: AbortSignal): Promise<FeedPage> {
+  async page(user: User, query: FeedQuery, { gone, accessNow }: Reader): Promise<FeedPage> {
     refuseUnknownTypes(query.types)
     const end = Date.now() + query.wait * 1000
     let position = await this.begin(user, query.after)
@@ -49,6 +57,7 @@ export class EventFeed {
         return { ...page, next_cursor: cursorOf(user, page.position), expired }
       position = page.position
       await this.watch.grown(user.id, position, left, gone)
+      await accessNow()
     }
   }
 
@@ -60,19 +69,20 @@ export class EventFeed {
   }
 
   /** Opens a stream of pages, each with where to go on; an empty one is a heartbeat. It ends with the process, the caller, or after ten minutes. */
-  async follow(user: User, query: { after?: string; types?: string[] }, gone: AbortSignal) {
+  async follow(user: User, query: { after?: string; types?: string[] }, reader: Reader) {
     refuseUnknownTypes(query.types)
     const position = await this.begin(user, query.after ?? 'latest')
     const open = this.streams.get(user.id) ?? 0
     if (open >= MAX_STREAMS_PER_USER) throw tooManyStreams()
     this.streams.set(user.id, open + 1)
-    return this.pages(user, position, query.types, gone)
+    return this.pages(user, position, query.types, reader)
   }
 
-  private async *pages(user: User, position: number, types: string[] | undefined, gone: AbortSignal) {
+  private async *pages(user: User, position: number, types: string[] | undefined, { gone, accessNow }: Reader) {
     const end = Date.now() + STREAM_MS
     try {
       while (!gone.aborted && !this.watch.closed && Date.now() < end) {
+        if (!(await accessNow().catch(() => undefined))) return
         const page = await this.read(user, position, { types, limit: STREAM_PAGE })
         position = page.position
         const withCursors = page.events.map((event) => ({ ...event, cursor: cursorOf(user, event.position) }))

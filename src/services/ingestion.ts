@@ -137,8 +137,10 @@ async function storeMessages(tx: Queryable, told: Told[]): Promise<Stored[]> {
     arrivals.map(({ phone, message }) => rowOf(phone, message)),
   )
   return arrivals.flatMap(({ phone, message }) => {
-    const id = ids.get(`${phone.id} ${message.whatsapp_id}`)
-    return id === undefined ? [] : [{ phone, message, id }]
+    const key = `${phone.id} ${message.whatsapp_id}`
+    const id = ids.get(key)
+    // Told twice in one batch, in other words or by the engine's store as well: the row is that of the first.
+    return id !== undefined && ids.delete(key) ? [{ phone, message, id }] : []
   })
 }
 

@@ -54,17 +54,12 @@ export class NumberSettings {
 
   private async setWebhook(user: User, phone: PhoneNumber, url: string | null | undefined) {
     if (url === undefined || url === phone.webhook_url) return undefined
-    const listed = await this.webhooks.list(user, { limit: 200, phone_number_id: phone.id })
-    const first = listed.at(-1)
-    if (url === null) {
-      if (first) await this.webhooks.delete(user, first.id)
-      return undefined
-    }
-    if (first) {
-      await this.webhooks.update(user, first.id, { url })
-      return undefined
-    }
-    return (await this.webhooks.create(user, { url, phone_number_id: phone.id })).secret
+    const created = url === null ? undefined : await this.webhooks.createFirst(user, { url, phone_number_id: phone.id })
+    if (created) return created.secret
+    const first = (await this.webhooks.list(user, { limit: 200, phone_number_id: phone.id })).at(-1)
+    if (first && url === null) await this.webhooks.delete(user, first.id)
+    else if (first && url !== null) await this.webhooks.update(user, first.id, { url })
+    return undefined
   }
 
   private async get(user: User, id: number): Promise<PhoneNumber> {

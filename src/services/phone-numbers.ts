@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { Bus } from '../cache/bus.js'
 import type { Database } from '../db/database.js'
 import * as gaps from '../db/gaps.js'
 import * as instanceRemovals from '../db/instance-removals.js'
@@ -47,6 +48,7 @@ export class PhoneNumberService {
     private readonly linking: Linking,
     private readonly placement: Placement,
     private readonly guard: TargetGuard,
+    private readonly bus: Bus,
   ) {}
 
   /** The number, its QR code when one came in time, and the only sight of the webhook's secret. */
@@ -69,12 +71,6 @@ export class PhoneNumberService {
     return { phone: linked, webhook_secret }
   }
 
-  async get(user: User, id: number): Promise<PhoneNumber> {
-    const phone = await phoneNumbers.findOwned(this.db, user.id, id)
-    if (!phone) throw notFound('phone number')
-    return phone
-  }
-
   list(user: User, page: phoneNumbers.ListPage): Promise<PhoneNumber[]> {
     return phoneNumbers.listOwned(this.db, user.id, page)
   }
@@ -82,7 +78,7 @@ export class PhoneNumberService {
   /** Gone for its owner at once; the engine's side follows until the engine says so itself. */
   async delete(user: Pick<User, 'id'>, id: number, { hurry = true } = {}): Promise<void> {
     await this.endLongQueue(user, id)
-    const phone = await this.db.transaction(async (tx) => {
+    const { phone, hooks } = await this.db.transaction(async (tx) => {
       await usage.lockAll(tx, [user.id])
       const owned = await phoneNumbers.findOwned(tx, user.id, id)
       const locked = owned && (await phoneNumbers.lock(tx, id))
@@ -90,12 +86,13 @@ export class PhoneNumberService {
       await lanes.lock(tx, [id])
       await lanes.close(tx, id)
       await phoneNumbers.markDeleted(tx, id)
-      await webhooks.deleteOfNumber(tx, id)
+      const deleted = await webhooks.deleteOfNumber(tx, id)
       await endWaiting(tx, await queue.listQueued(tx, id, MAX_QUEUE), NUMBER_DELETED)
       await gaps.forget(tx, id)
       if (!locked.parked_at) await instanceRemovals.insert(tx, engineNameOf(locked), locked.server_instance)
-      return locked
+      return { phone: locked, hooks: deleted }
     })
+    for (const hook of hooks) this.bus.tell('webhook.changed', { id: hook })
     // Best effort for the hurried; the remover goes on until the engine answers 404.
     if (hurry && !phone.parked_at) await this.removals.hurry(engineNameOf(phone), phone.server_instance)
   }

@@ -66,6 +66,7 @@ export async function reckon(tx: Queryable, tried: Tried[], locked: receiverHeal
 function asTried({ delivery, verdict }: Tried, now: Date) {
   return {
     delivery_id: delivery.id,
+    first: delivery.attempts === delivery.attempts_from,
     ok: verdict.verdict === 'delivered',
     probe: delivery.probe,
     at: now,

@@ -42,13 +42,15 @@ export class UserDeletion {
   async begin(userId: number): Promise<void> {
     const user = await users.findById(this.db, userId)
     if (user) await auditLog.forgetUser(this.db, user) // its address is gone afterwards, and with it the way to find them
-    await this.db.transaction(async (tx) => {
-      if (!(await users.lock(tx, userId))) return
+    const ended = await this.db.transaction(async (tx) => {
+      if (!(await users.lock(tx, userId))) return []
       await apiKeys.revokeAll(tx, userId)
       await users.markDeleted(tx, userId)
-      for (const webhook of await webhooks.listOwned(tx, userId, { limit: Number.MAX_SAFE_INTEGER }))
-        await webhooks.markDeleted(tx, webhook)
+      const owned = await webhooks.listOwned(tx, userId, { limit: Number.MAX_SAFE_INTEGER })
+      for (const webhook of owned) await webhooks.markDeleted(tx, webhook)
+      return owned
     })
+    for (const { id } of ended) this.bus.tell('webhook.changed', { id })
     this.bus.tell('auth.changed', { user_id: userId })
     // Once more, for what was noted meanwhile.
     if (user) await auditLog.forgetUser(this.db, user)

@@ -31,6 +31,12 @@ export interface WebhookInput {
 
 export type NewWebhookInput = WebhookInput & { url: string; phone_number_id?: number | null; secret?: string }
 
+/** The webhook, and the only sight of its secret. */
+interface Created {
+  webhook: Webhook
+  secret: string
+}
+
 /** The URLs that want a user's events. */
 export class WebhookService {
   constructor(
@@ -40,22 +46,33 @@ export class WebhookService {
     private readonly clock: Clock,
   ) {}
 
-  /** The webhook, and the only sight of its secret. */
-  async create(user: User, input: NewWebhookInput): Promise<{ webhook: Webhook; secret: string }> {
+  async create(user: User, input: NewWebhookInput): Promise<Created> {
+    return (await this.insert(user, input))!
+  }
+
+  /** For a phone number without webhooks; undefined when it has one already. */
+  createFirst(user: User, input: { url: string; phone_number_id: number }): Promise<Created | undefined> {
+    return this.insert(user, input, { only_first: true })
+  }
+
+  private async insert(user: User, input: NewWebhookInput, { only_first = false } = {}): Promise<Created | undefined> {
     const { phone_number_id = null, description = null, enabled = true } = input
     const url = await this.checkUrl(input.url)
     const event_types = checkTypes(input.event_types ?? [...DEFAULT_EVENT_TYPES])
     const headers = checkHeaders(mergeHeaders({}, input.headers ?? {}))
     const secret = checkSecret(input.secret) ?? newSecret()
     const webhook = await this.db.transaction(async (tx) => {
-      await users.lock(tx, user.id)
-      if (phone_number_id !== null && !(await phoneNumbers.findOwned(tx, user.id, phone_number_id)))
+      if (!(await users.lock(tx, user.id))) throw notFound('user')
+      // Locked, so that it is not deleted meanwhile: the deletion would not see this webhook.
+      const isOwned = phone_number_id === null || (await phoneNumbers.findOwned(tx, user.id, phone_number_id))
+      if (!isOwned || (phone_number_id !== null && !(await phoneNumbers.lock(tx, phone_number_id))))
         throw notFound('phone number')
+      if (only_first && (await webhooks.listOwned(tx, user.id, { limit: 1, phone_number_id })).length > 0) return
       await refuseTooMany(tx, user.id)
       const row = { user_id: user.id, phone_number_id, url, secret, event_types, description, headers, enabled }
       return webhooks.findOwned(tx, user.id, await webhooks.insert(tx, row))
     })
-    return { webhook: webhook!, secret }
+    return webhook && { webhook, secret }
   }
 
   list(user: User, page: { before?: number; limit: number; phone_number_id?: number }): Promise<Webhook[]> {

@@ -4,6 +4,7 @@ const WELL: Health = { failures: 0, last_failed: null, failing_since: null, open
 const at = new Date('2026-11-22T08:00:00Z')
 const tried = (delivery_id: number, more: object = {}) => ({
   delivery_id,
+  first: true,
   ok: false,
   probe: false,
   at,
@@ -21,6 +22,11 @@ it('opens at the tenth different delivery that fails in a row, and not before', 
 it('counts one delivery that fails again and again as one', () => {
   const health = Array.from({ length: 50 }, () => tried(7)).reduce(afterAttempt, WELL)
   expect(health).toMatchObject({ failures: 1, open_until: null, failing_since: at })
+})
+
+it('counts two that fail in turn, however often, as two', () => {
+  const health = Array.from({ length: 50 }, (_, n) => tried(n % 2, { first: n < 2 })).reduce(afterAttempt, WELL)
+  expect(health).toMatchObject({ failures: 2, open_until: null })
 })
 
 it('stays open 30 s, then twice as long after each probe that fails, 15 minutes at most', () => {

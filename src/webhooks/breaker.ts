@@ -22,6 +22,8 @@ export interface Health {
 
 export interface Tried {
   delivery_id: number
+  /** Of its schedule: what fails again was counted when it failed first. */
+  first: boolean
   ok: boolean
   /** It was the one attempt by which an open breaker tries the receiver. */
   probe: boolean
@@ -36,7 +38,8 @@ const WELL: Health = { failures: 0, last_failed: null, failing_since: null, open
 /** The health after an attempt. One success closes the breaker, whatever was before. */
 export function afterAttempt(health: Health, tried: Tried): Health {
   if (tried.ok) return { ...WELL }
-  const failures = health.failures + (health.last_failed === tried.delivery_id ? 0 : 1)
+  const isNew = tried.first && health.last_failed !== tried.delivery_id
+  const failures = health.failures + (isNew ? 1 : 0)
   const since = health.failing_since ?? tried.at
   const failing = { ...health, failures, last_failed: tried.delivery_id, failing_since: since }
   const open_until = tried.probe ? null : health.open_until

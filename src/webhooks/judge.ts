@@ -17,6 +17,7 @@ const ERROR_NAMES: Record<string, string> = {
   ENODATA: 'dns_failed',
   EAI_AGAIN: 'dns_failed',
   ESERVFAIL: 'dns_failed',
+  ETIMEOUT: 'dns_failed',
   ECONNREFUSED: 'connection_refused',
   EHOSTUNREACH: 'unreachable',
   ENETUNREACH: 'unreachable',

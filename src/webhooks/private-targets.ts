@@ -24,6 +24,11 @@ export class PrivateTargets {
     })
   }
 
+  /** At some port. */
+  namesHost(host: string): boolean {
+    return this.#rules.some((rule) => rule.kind === 'host' && rule.host === host)
+  }
+
   allowsHost(host: string, port: number): boolean {
     return this.#rules.some((rule) => rule.kind === 'host' && rule.host === host && fits(rule, port))
   }

@@ -1,3 +1,5 @@
+import { createSocket } from 'node:dgram'
+import { Resolver } from 'node:dns/promises'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -293,4 +295,44 @@ describe('an address', () => {
     '5f00::1',
     '100::1',
   ])('%j is not', (address) => expect(isPublicAddress(address)).toBe(false))
+})
+
+describe('names of users', () => {
+  /** A name server that knows some addresses and leaves every other question without an answer. */
+  async function nameServer(known: Record<string, number[]>) {
+    const socket = createSocket('udp4').bind(0, '127.0.0.1')
+    await once(socket, 'listening')
+    socket.on('message', (question, { port, address }) => {
+      const found = known[nameIn(question)]
+      if (!found) return
+      const asksA = question[question.indexOf(0, 12) + 2] === 1
+      const head = Buffer.from([0x81, 0x80, 0, 1, 0, asksA ? 1 : 0, 0, 0, 0, 0])
+      // RFC 1035 §4.1: the name is the one at byte 12; type A, class IN, 60 seconds, four bytes.
+      const record = asksA ? Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, ...found]) : Buffer.alloc(0)
+      const asked = question.subarray(12, question.indexOf(0, 12) + 5)
+      socket.send(Buffer.concat([question.subarray(0, 2), head, asked, record]), port, address)
+    })
+    const resolver = new Resolver({ timeout: 50, tries: 1 })
+    resolver.setServers([`127.0.0.1:${socket.address().port}`])
+    return { resolver, close: () => socket.close() }
+  }
+
+  function nameIn(question: Buffer): string {
+    const labels: string[] = []
+    for (let at = 12; question[at]! > 0; at += question[at]! + 1)
+      labels.push(question.toString('latin1', at + 1, at + 1 + question[at]!))
+    return labels.join('.').toLowerCase()
+  }
+
+  it('are asked of a resolver of their own, and one that is silent counts as unresolvable', async () => {
+    const { resolver, close } = await nameServer({ 'out.example': [93, 184, 216, 34], 'in.example': [10, 0, 0, 1] })
+    const guard = new TargetGuard({ private_targets: [], setting: SETTING, resolver })
+    expect((await guard.checkUrl('http://out.example/a')).href).toBe('http://out.example/a')
+    await expect(guard.checkUrl('http://in.example/')).rejects.toThrow(/not on the public internet/)
+    expect((await guard.checkUrl('http://silent.example/')).hostname).toBe('silent.example')
+    const posted = guard.dispatcher().request({ origin: 'http://silent.example', path: '/', method: 'GET' })
+    await expect(posted).rejects.toMatchObject({ code: 'ENOTFOUND' })
+    await guard.close()
+    close()
+  })
 })

@@ -1,4 +1,4 @@
-import { lookup as systemLookup } from 'node:dns/promises'
+import { Resolver, lookup as systemLookup } from 'node:dns/promises'
 import { isIP, type LookupFunction } from 'node:net'
 import { Agent, buildConnector, Pool } from 'undici'
 import { PrivateTargets } from './private-targets.js'
@@ -27,6 +27,8 @@ export type DispatcherOptions = Omit<Agent.Options, 'connect' | 'factory' | 'soc
 const MAX_URL_LENGTH = 2048
 /** A name that takes longer to resolve counts as unresolvable while a URL is stored; each attempt judges it again. */
 const STORE_LOOKUP_MS = 3000
+/** Of one question to one name server, and how often it is asked. */
+const RESOLVER = { timeout: 2_000, tries: 2 }
 
 const MESSAGES = {
   malformed: 'This is not a URL. Give a whole one, like https://example.com/path.',
@@ -41,13 +43,15 @@ export class TargetGuard {
   readonly #targets: PrivateTargets
   readonly #setting: string
   readonly #lookup: Lookup
+  readonly #resolver: Resolver
   readonly #agents = new Set<Agent>()
 
   /** @throws {RangeError} when an entry of `private_targets` cannot be read. */
-  constructor(options: { private_targets: string[]; setting: string; lookup?: Lookup | undefined }) {
+  constructor(options: { private_targets: string[]; setting: string; lookup?: Lookup; resolver?: Resolver }) {
     this.#targets = new PrivateTargets(options.private_targets, options.setting)
     this.#setting = options.setting
-    this.#lookup = options.lookup ?? ((hostname) => systemLookup(hostname, { all: true }))
+    this.#resolver = options.resolver ?? new Resolver(RESOLVER)
+    this.#lookup = options.lookup ?? ((hostname) => this.#resolve(hostname))
   }
 
   /**
@@ -73,6 +77,22 @@ export class TargetGuard {
     })
     this.#agents.add(agent)
     return agent
+  }
+
+  /**
+   * What users name is not asked of getaddrinfo, which holds one of the few threads that all names of this process share
+   * for as long as a name server pleases: the engines' names would wait behind one user's.
+   */
+  async #resolve(hostname: string): Promise<Address[]> {
+    const host = bareHost(hostname)
+    if (isLocalName(host) || this.#targets.namesHost(host)) return systemLookup(hostname, { all: true })
+    const answers = await Promise.allSettled([this.#resolver.resolve4(host), this.#resolver.resolve6(host)])
+    const addresses = answers.flatMap((answer, i) =>
+      answer.status === 'fulfilled' ? answer.value.map((address) => ({ address, family: i === 0 ? 4 : 6 })) : [],
+    )
+    if (addresses.length > 0) return addresses
+    const cause = answers.map((answer) => (answer.status === 'rejected' ? (answer.reason as unknown) : undefined))
+    throw Object.assign(new Error(`There is no address for ${host}.`, { cause }), { code: 'ENOTFOUND' })
   }
 
   /** Closes every dispatcher, after the requests in flight have ended. */
