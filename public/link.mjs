@@ -14,6 +14,8 @@ function showState({ status, qr_code, expires_in, pairing_code }) {
   const linked = status === 'connected'
   show('linked', linked)
   show('linking', !linked)
+  const heading = by(linked ? 'linked' : 'linking').querySelector('h1').textContent
+  document.title = document.title.replace(/^.*(?= – )/, heading)
   if (linked) return
   if (qr_code && by('qr').getAttribute('src') !== qr_code) by('qr').src = qr_code
   show('qr', Boolean(qr_code))
@@ -76,6 +78,8 @@ async function askForCode(event) {
   button.disabled = false
 }
 
+// A phone cannot scan its own screen.
+by('pairing-details').open = matchMedia('(pointer: coarse)').matches
 by('pairing').addEventListener('submit', askForCode)
 setInterval(tellTime, 500)
 look()

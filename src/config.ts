@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { isTimeZone } from './services/days.js'
+import './zod-words.js'
 
 const PLAN_TYPES = ['starter', 'business', 'enterprise'] as const
 
@@ -136,7 +137,18 @@ export function readConfig(environment: Record<string, string | undefined>) {
   if (!loopback && env.REGISTRATION === 'open' && env.SELF_SERVICE_PLANS.some((plan) => plan !== 'starter')) {
     warnings.push('Anybody may register with a paid plan: set SELF_SERVICE_PLANS=starter or REGISTRATION=closed.')
   }
+  if (loopback && env.SERVER_URL && leadsElsewhere(env.SERVER_URL, env.PORT)) {
+    warnings.push(
+      `SERVER_URL is ${env.SERVER_URL}, but this server listens at port ${env.PORT}: its link pages lead nowhere.`,
+    )
+  }
   return { ...shape(env), warnings }
+}
+
+/** To another port of this machine, where no proxy can be meant by it. */
+function leadsElsewhere(url: string, port: number): boolean {
+  const { protocol, hostname, port: named } = new URL(url)
+  return protocol === 'http:' && isLoopback(hostname) && Number(named || 80) !== port
 }
 
 function shape(env: Env) {

@@ -114,6 +114,16 @@ it('a server beyond loopback where anybody may take a paid plan is warned about'
   expect(readConfig({ ...OUTSIDE, REGISTRATION: 'closed' }).warnings).toEqual([])
 })
 
+it('an address that leads to another port of this machine is warned about, unless it is behind a proxy', () => {
+  const warned = (SERVER_URL: string, more: object = {}) =>
+    readConfig({ ...SECRETS, DB_HOST: 'localhost', SERVER_URL, ...more })
+      .warnings.join()
+      .includes('SERVER_URL')
+  expect([warned('http://localhost'), warned('http://127.0.0.1:3001')]).toEqual([true, true])
+  expect([warned('http://localhost:3000'), warned('https://localhost')]).toEqual([false, false])
+  expect(warned('http://localhost', { HOST: '0.0.0.0' })).toBe(false)
+})
+
 it('engines have names of their own or those of their hosts, and each one only once', () => {
   const config = readConfig({ ...OUTSIDE, EVOLUTION_SERVERS: 'http://a:8080/, b=https://b.wa.test ,http://a:8081' })
   expect(config.engine.servers.map(({ name, url }) => `${name} ${url}`)).toEqual([

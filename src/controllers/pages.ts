@@ -29,6 +29,7 @@ export function page({ language, title, brand, words = {}, script, body }: Page)
 ${script ? `<script type="module" src="/pages/${script}"></script>` : ''}
 </head>
 <body${data.join('')}>
+${script ? `<noscript><p class="bad">${language === 'id' ? 'Halaman ini memerlukan JavaScript.' : 'This page needs JavaScript.'}</p></noscript>` : ''}
 <header><strong>${escape(brand)}</strong><a href="?lang=${other[0]}" lang="${other[0]}">${other[1]}</a></header>
 <main>
 ${body}

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { invalidRequest } from '../errors.js'
 import { toStorable } from '../services/sanitize.js'
+import '../zod-words.js'
 import { RowId } from './fields.js'
-import './zod-words.js'
 
 /** Parses the query of a list: a parameter that is passed over in silence would answer something else than was asked. */
 export function parseQuery<Schema extends z.ZodObject>(schema: Schema, query: object): z.output<Schema> {
