@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import express from 'express'
 import type { Context } from './context.js'
 import { isDatabaseDown } from './db/database.js'
-import { AppError } from './errors.js'
+import { noSuchAddress } from './errors.js'
 import { handleErrors } from './middleware/handle-errors.js'
 import { requestId } from './middleware/request-id.js'
 import { requestLog } from './middleware/request-log.js'
@@ -38,5 +38,5 @@ export function buildApp(ctx: Context): express.Express {
 }
 
 function notThere() {
-  throw new AppError('not_found', 'There is no such address. docs/api.md lists them all.')
+  throw noSuchAddress()
 }

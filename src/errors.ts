@@ -44,6 +44,7 @@ export const invalidRequest = (message: string, details?: unknown) =>
   new AppError('invalid_request', message, { details })
 export const notFound = (noun: string) =>
   new AppError('not_found', `There is no such ${noun}. Check the id, and that the API key belongs to its owner.`)
+export const noSuchAddress = () => new AppError('not_found', 'There is no such address. docs/api.md lists them all.')
 export const unauthorized = (message: string) => new AppError('unauthorized', message)
 export const unavailable = (message: string, cause?: unknown) =>
   new AppError('unavailable', message, { cause, retry_after_seconds: 5 })

@@ -15,13 +15,11 @@ export function bulkController(service: BulkService) {
       const items = messages.map(itemOrError)
       const good = items.flatMap((item, index) => (item instanceof AppError ? [] : [{ item, index }]))
       const { idempotency_key } = parse(IdempotencyKey, req.headers)
-      const results = await service.send(user(req), { ...sender, items: good }, idempotency_key)
+      const results = await service.send(req.user, { ...sender, items: good }, idempotency_key)
       res.status(202).json({ success: true, results: merge(items, results), ...count(items, results) })
     },
   }
 }
-
-const user = (req: Request) => req.user
 
 function itemOrError(given: unknown): Item['item'] | AppError {
   try {

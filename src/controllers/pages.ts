@@ -2,7 +2,7 @@
 export type Language = 'id' | 'en'
 
 const escapes: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
-export const escape = (text: string) => text.replace(/[&<>"']/g, (character) => escapes[character]!)
+const escape = (text: string) => text.replace(/[&<>"']/g, (character) => escapes[character]!)
 
 interface Page {
   language: Language
@@ -14,7 +14,7 @@ interface Page {
   body: string
 }
 
-export function page({ language, title, brand, words = {}, script, body }: Page): string {
+function page({ language, title, brand, words = {}, script, body }: Page): string {
   const other = language === 'id' ? ['en', 'English'] : ['id', 'Bahasa Indonesia']
   const data = Object.entries(words).map(([name, text]) => ` data-${name}="${escape(text)}"`)
   return `<!doctype html>

@@ -1,7 +1,7 @@
 import type { Queryable } from './database.js'
 
 /** What was found out counts for so long, and is kept no longer. */
-export const VALID_DAYS = 7
+const VALID_DAYS = 7
 
 export interface Check {
   recipient: string

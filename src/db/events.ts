@@ -97,7 +97,7 @@ export interface FeedEvent {
   payload: string
 }
 
-/** The position of the last event, and of the oldest that is still kept (undefined: none is). */
+/** The position of the last event, and of the oldest that is still kept (null: none is). */
 export async function findFeed(db: Queryable, userId: number) {
   const { rows } = await db.query<{ last_position: number; oldest: number | null }>(
     `select f.last_position, (select min(e.position) from events e where e.user_id = f.user_id) as oldest

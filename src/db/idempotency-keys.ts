@@ -13,15 +13,6 @@ export interface Remembered {
 
 const HOURS = 24
 
-export async function findAll(db: Queryable, userId: number, keys: string[]): Promise<Map<string, Remembered>> {
-  const { rows } = await db.query<Remembered & { key: string }>(
-    `select key, body_hash, message_id from idempotency_keys
-      where user_id = $1 and key = any($2::text[]) and created_at > now() - make_interval(hours => ${HOURS})`,
-    [userId, keys],
-  )
-  return new Map(rows.map((row) => [row.key, row]))
-}
-
 /** What each of these keys stands for, in their order; undefined for a free one. */
 export async function findEach(
   db: Queryable,

@@ -1,6 +1,6 @@
 import type { RequestHandler } from 'express'
 import ipaddr from 'ipaddr.js'
-import { AppError } from '../errors.js'
+import { noSuchAddress } from '../errors.js'
 
 /**
  * For addresses that nobody outside may reach. Whoever comes straight from our own network passes; what came through a
@@ -9,8 +9,7 @@ import { AppError } from '../errors.js'
 export function onlyFrom(networks: string[]): RequestHandler {
   const ranges = networks.map(asRange)
   return (req, _res, next) => {
-    if (req.get('x-forwarded-for') !== undefined && !isWithin(req.ip, ranges))
-      throw new AppError('not_found', 'There is no such address. docs/api.md lists them all.')
+    if (req.get('x-forwarded-for') !== undefined && !isWithin(req.ip, ranges)) throw noSuchAddress()
     next()
   }
 }
@@ -18,7 +17,7 @@ export function onlyFrom(networks: string[]): RequestHandler {
 type Range = ReturnType<typeof ipaddr.parseCIDR>
 
 /** `10.8.0.0/24`, or one address. Throws when it is neither. */
-export function asRange(network: string): Range {
+function asRange(network: string): Range {
   if (network.includes('/')) return ipaddr.parseCIDR(network)
   const address = ipaddr.parse(network)
   return [address, address.kind() === 'ipv4' ? 32 : 128]

@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { Request, RequestHandler } from 'express'
-import { AppError, unauthorized } from '../errors.js'
+import { noSuchAddress, unauthorized } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { whenOver } from '../request-end.js'
 import type { AdminReports } from '../services/admin-reports.js'
@@ -11,7 +11,7 @@ import { sha256 } from '../services/sha256.js'
 export function requireOperator(apiKey: string | undefined): RequestHandler {
   const expected = apiKey === undefined ? undefined : sha256(apiKey)
   return (req, _res, next) => {
-    if (!expected) throw new AppError('not_found', 'There is no such address. docs/api.md lists them all.')
+    if (!expected) throw noSuchAddress()
     // Digests are equally long, so neither time nor length tells anything about the key.
     if (!timingSafeEqual(sha256(req.get('x-admin-key') ?? ''), expected))
       throw unauthorized('Send the key of the operator (ADMIN_API_KEY) in the header x-admin-key.')

@@ -101,10 +101,14 @@ async function takeKeys(tx: Queryable, drafts: Draft[]): Promise<Keys> {
 async function joinEarlier(tx: Queryable, { user_id, idempotency }: Draft): Promise<Accepted | Error> {
   const [found] = await idempotencyKeys.findEach(tx, [{ user_id, key: idempotency!.key }])
   if (!found) return new AppError('conflict', 'Another request with this key was refused just now. Repeat yours.')
-  return found.body_hash.equals(idempotency!.body_hash) ? { id: found.message_id, blocked: false } : mismatch()
+  return earlierOf(found, idempotency!.body_hash)
 }
 
-export const mismatch = () =>
+/** The message that a key stands for, or the error for another body. */
+export const earlierOf = (found: idempotencyKeys.Remembered, bodyHash: Buffer): Accepted | AppError =>
+  found.body_hash.equals(bodyHash) ? { id: found.message_id, blocked: false } : mismatch()
+
+const mismatch = () =>
   new AppError(
     'idempotency_mismatch',
     'This Idempotency-Key was used with another body. Use a new key for a new message.',

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import * as apiKeys from '../db/api-keys.js'
 import type { Database, Queryable } from '../db/database.js'
 import * as numberPlacement from '../db/number-placement.js'
 import * as plans from '../db/plans.js'
@@ -8,7 +7,7 @@ import * as userAccounts from '../db/user-accounts.js'
 import type { Account, AccountFilter } from '../db/user-accounts.js'
 import * as users from '../db/users.js'
 import { AppError, invalidRequest, notFound } from '../errors.js'
-import { SCOPES, newApiKey } from './api-keys.js'
+import { insertUser } from './api-keys.js'
 import type { NumberChanges } from './number-changes.js'
 import { type ResetLink, issueResetLink } from './password-resets.js'
 import { hashPassword } from './passwords.js'
@@ -31,6 +30,8 @@ interface Options {
   public_url: string
   default_time_zone: string
 }
+
+const emailTaken = () => new AppError('email_taken', 'This e-mail address is registered already.')
 
 /** Users as the operator makes, limits, stops and removes them. */
 export class AdminUsers {
@@ -57,21 +58,14 @@ export class AdminUsers {
     const time_zone = input.time_zone ?? this.options.default_time_zone
     await requireTimeZone(this.db, time_zone)
     const password_hash = await hashPassword(input.password ?? randomBytes(32).toString('base64url'))
-    const { api_key, key_hash, hint } = newApiKey()
-    const { id, reset } = await this.db.transaction(async (tx) => {
+    const { id, api_key, reset } = await this.db.transaction(async (tx) => {
       if (!(await plans.find(tx, input.plan_type))) throw unknownPlan(input.plan_type)
       const { email, plan_type, full_name = null, company_name = null } = input
-      const row = { email, password_hash, api_key: hint, full_name, company_name, plan_type, time_zone }
-      const user = await users.insert(
-        tx,
-        row,
-        () => new AppError('email_taken', 'This e-mail address is registered already.'),
-      )
-      const key = { name: 'default', scopes: [...SCOPES], rate_limit_per_minute: null, expires_at: null }
-      await apiKeys.insert(tx, { user_id: user.id, key_hash, hint, ...key })
+      const row = { email, password_hash, full_name, company_name, plan_type, time_zone }
+      const { user, api_key } = await insertUser(tx, row, emailTaken)
       await this.apply(tx, user.id, { ...input, plan_type: undefined })
       const link = input.password === undefined ? issueResetLink(tx, user.id, this.options.public_url) : undefined
-      return { id: user.id, reset: await link }
+      return { id: user.id, api_key, reset: await link }
     })
     return { account: await this.get(id), api_key, reset }
   }

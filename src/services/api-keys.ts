@@ -32,11 +32,22 @@ export interface Issued {
 /** A new key and what is stored of it: 32 random bytes need no salt and no slow hash. */
 export function newApiKey() {
   const api_key = `wsk_${randomBytes(32).toString('base64url')}`
-  return { api_key, key_hash: hashApiKey(api_key), hint: `wsk_…${api_key.slice(-4)}` }
+  return { api_key, key_hash: sha256(api_key), hint: `wsk_…${api_key.slice(-4)}` }
 }
 
-export function hashApiKey(key: string): Buffer {
-  return sha256(key)
+/** What a user gets first: it may do everything. */
+const FULL_KEY: NewApiKey = { name: 'default', scopes: [...SCOPES], rate_limit_per_minute: null, expires_at: null }
+
+/** Stores a user with a first key; `taken` makes the error for a used e-mail. */
+export async function insertUser(
+  tx: Queryable,
+  row: Omit<users.NewUser, 'api_key'>,
+  taken: () => AppError,
+): Promise<{ user: User; api_key: string }> {
+  const { api_key, key_hash, hint } = newApiKey()
+  const user = await users.insert(tx, { ...row, api_key: hint }, taken)
+  await apiKeys.insert(tx, { ...FULL_KEY, user_id: user.id, key_hash, hint })
+  return { user, api_key }
 }
 
 /** Anything else cannot be a key and is not worth a look-up. */
@@ -63,14 +74,15 @@ export class ApiKeyService {
 
   async update(access: Access, id: number, changes: ApiKeyChanges): Promise<ApiKey> {
     checkExpiry(changes.expires_at)
-    return this.change(access, async (tx, caller) => {
+    const { key } = await this.change(access, async (tx, caller) => {
       const { key_hash, ...old } = await this.get(tx, caller, id)
       const key = { ...old, ...changes }
       checkPower(caller, old)
       checkPower(caller, key)
       await apiKeys.update(tx, caller.user.id, key)
       return { key, ended: [key_hash] }
-    }).then(({ key }) => key)
+    })
+    return key
   }
 
   async revoke(access: Access, id: number): Promise<void> {
@@ -100,11 +112,10 @@ export class ApiKeyService {
 
   /** Ends every key the user has and answers a new one that may do everything. */
   async rotateAll(access: Access): Promise<string> {
-    const full = { name: 'default', scopes: [...SCOPES], rate_limit_per_minute: null, expires_at: null }
     const { api_key } = await this.change(access, async (tx, caller) => {
-      checkPower(caller, full)
+      checkPower(caller, FULL_KEY)
       const ended = await apiKeys.revokeAll(tx, access.user.id)
-      return { ...(await this.issue(tx, access.user.id, full)), ended }
+      return { ...(await this.issue(tx, access.user.id, FULL_KEY)), ended }
     })
     return api_key
   }

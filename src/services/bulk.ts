@@ -1,10 +1,9 @@
 import { AppError } from '../errors.js'
 import type { Database } from '../db/database.js'
 import * as idempotencyKeys from '../db/idempotency-keys.js'
-import type { Remembered } from '../db/idempotency-keys.js'
 import type { User } from '../db/users.js'
 import type { Bus } from '../cache/bus.js'
-import { type Accepted, type Draft, accept, mismatch } from './acceptance.js'
+import { type Accepted, type Draft, accept, earlierOf } from './acceptance.js'
 import type { Drafting, Envelope } from './drafting.js'
 import { hashOf } from './drafting.js'
 import type { Files } from './media.js'
@@ -67,16 +66,12 @@ export class BulkService {
 
   /** What a repeated call asks for again: it is told what became of it, whatever has changed since. */
   private async findEarlier(user: User, items: Item[]): Promise<Map<number, Accepted | AppError>> {
-    const keys = items.flatMap(({ idempotency }) => (idempotency ? [idempotency.key] : []))
-    const found =
-      keys.length > 0 ? await idempotencyKeys.findAll(this.db, user.id, keys) : new Map<string, Remembered>()
+    const keyed = items.flatMap(({ index, idempotency }) => (idempotency ? [{ index, ...idempotency }] : []))
+    if (keyed.length === 0) return new Map()
+    const wanted = keyed.map(({ key }) => ({ user_id: user.id, key }))
+    const found = await idempotencyKeys.findEach(this.db, wanted)
     return new Map(
-      items.flatMap(({ index, idempotency }) => {
-        const earlier = found.get(idempotency?.key ?? '')
-        if (!earlier) return []
-        const same = earlier.body_hash.equals(idempotency!.body_hash)
-        return [[index, same ? { id: earlier.message_id, blocked: false } : mismatch()]]
-      }),
+      keyed.flatMap(({ index, body_hash }, n) => (found[n] ? [[index, earlierOf(found[n], body_hash)]] : [])),
     )
   }
 

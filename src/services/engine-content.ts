@@ -3,8 +3,8 @@ type Json = Record<string, unknown>
 /** What a WhatsApp message says, in our words: a type and its content. Unknown kinds keep only their name. */
 export function contentOf(messageType: string, message: Json, contextInfo: unknown) {
   const [kind, body] = find(messageType, message)
-  const quoted =
-    text(json(contextInfo)?.stanzaId) ?? text(json(body)?.contextInfo && json(json(body)!.contextInfo)?.stanzaId)
+  const quotedIn = (context: unknown) => text(json(context)?.stanzaId)
+  const quoted = quotedIn(contextInfo) ?? quotedIn(json(body)?.contextInfo)
   const { type, content } = read(kind, body)
   return { type, content: quoted ? { ...content, quoted_whatsapp_id: quoted } : content }
 }

@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import type { Database } from '../db/database.js'
 import * as linkPages from '../db/link-pages.js'
-import * as phoneNumbers from '../db/phone-numbers.js'
 import type { PhoneNumber } from '../db/phone-numbers.js'
 import type { User } from '../db/users.js'
 import { notFound } from '../errors.js'
 import type { Linking } from './linking.js'
 import type { NumberConnections } from './number-connections.js'
+import { ownedNumber } from './owned-number.js'
 import { sha256 } from './sha256.js'
 
 const PAIRING_WAIT_SECONDS = 15
@@ -22,14 +22,14 @@ export class LinkPages {
 
   /** Ends the page before. The address is shown once: only a hash of it is kept. */
   async create(user: User, id: number, hours: number): Promise<{ url: string; expires_at: Date }> {
-    await this.owned(user, id)
+    await ownedNumber(this.db, user.id, id)
     const token = randomBytes(32).toString('base64url')
     const expires_at = await linkPages.replace(this.db, id, sha256(token), hours)
     return { url: `${this.options.public_url}/link/${token}`, expires_at }
   }
 
   async revoke(user: User, id: number): Promise<void> {
-    await this.owned(user, id)
+    await ownedNumber(this.db, user.id, id)
     if (!(await linkPages.remove(this.db, id))) throw notFound('link page')
   }
 
@@ -42,20 +42,15 @@ export class LinkPages {
 
   /** How the number is now; looking opens the link when there is none. */
   async status(token: string): Promise<PhoneNumber> {
-    return this.linking.open(await this.find(token), 0, await this.wishOf(token))
+    const phone = await this.find(token)
+    return this.linking.open(phone, 0, wishOf(phone))
   }
 
   async pair(token: string, phoneNumber: string): Promise<PhoneNumber> {
     return this.connections.pair(await this.find(token), phoneNumber, PAIRING_WAIT_SECONDS)
   }
-
-  /** Whoever has asked for a pairing code goes on with it until the link is opened anew. */
-  private async wishOf(token: string) {
-    const { pairing_number, parked_at } = await this.find(token)
-    return pairing_number === null || parked_at ? {} : { pairing_number }
-  }
-
-  private async owned(user: User, id: number): Promise<void> {
-    if (!(await phoneNumbers.findOwned(this.db, user.id, id))) throw notFound('phone number')
-  }
 }
+
+/** Whoever has asked for a pairing code goes on with it until the link is opened anew. */
+const wishOf = ({ pairing_number, parked_at }: PhoneNumber) =>
+  pairing_number === null || parked_at ? {} : { pairing_number }

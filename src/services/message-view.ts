@@ -38,16 +38,16 @@ export function statusEvent(message: Changed): NewEvent {
   return publicEvent('message.status', phone, { message: viewOf(message) })
 }
 
-const FINAL_CODES: Record<string, ErrorCode> = {
-  recipient_not_on_whatsapp: 'recipient_not_on_whatsapp',
-  media_rejected: 'media_rejected',
-  invalid_request: 'invalid_request',
-  refused_by_whatsapp: 'refused_by_whatsapp',
-}
+const FINAL_CODES: ErrorCode[] = [
+  'recipient_not_on_whatsapp',
+  'media_rejected',
+  'invalid_request',
+  'refused_by_whatsapp',
+]
 
 /** The error a caller gets who waited for a message that failed. */
 export function failureOf(message: Message): AppError {
-  const code = FINAL_CODES[message.error_code ?? ''] ?? 'unavailable'
+  const code = FINAL_CODES.find((final) => final === message.error_code) ?? 'unavailable'
   const quota = message.refunded ? ' Your quota was not charged.' : ''
   return new AppError(code, `${message.error_message ?? 'The message failed.'}${quota}`, {
     details: { message: viewOf(message) },

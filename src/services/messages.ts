@@ -8,7 +8,7 @@ import type { Filter, Message } from '../db/messages.js'
 import * as usage from '../db/usage.js'
 import type { User } from '../db/users.js'
 import { AppError, notFound } from '../errors.js'
-import { type Accepted, mismatch, quotaExceeded } from './acceptance.js'
+import { type Accepted, earlierOf, quotaExceeded } from './acceptance.js'
 import { type Day, dayIn, nextMidnight } from './days.js'
 import { type Drafted, type Drafting, type Envelope, checkSendAt, hashOf } from './drafting.js'
 import type { Lanes } from './lanes.js'
@@ -169,9 +169,9 @@ export class MessageService {
     if (!idempotency) return undefined
     const { key, body_hash } = idempotency
     const found = await this.keysFound.add({ user_id: user.id, key })
-    if (!found) return undefined
-    if (!found.body_hash.equals(body_hash)) throw mismatch()
-    return { id: found.message_id, blocked: false }
+    const earlier = found && earlierOf(found, body_hash)
+    if (earlier instanceof AppError) throw earlier
+    return earlier
   }
 
   private async accept(user: User, { draft, route }: Drafted): Promise<Accepted> {

@@ -4,12 +4,13 @@ import * as numberPlacement from '../db/number-placement.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
 import type { PhoneNumber } from '../db/phone-numbers.js'
 import type { User } from '../db/users.js'
-import { AppError, invalidRequest, notFound, unavailable } from '../errors.js'
+import { AppError, invalidRequest, unavailable } from '../errors.js'
 import type { InstanceRemovals } from './instance-removals.js'
 import { engineNameOf } from './engine-names.js'
 import { type InstanceService } from './instances.js'
 import type { Linking } from './linking.js'
 import type { NumberChanges } from './number-changes.js'
+import { ownedNumber } from './owned-number.js'
 import { RecipientInvalid, parseRecipient } from './recipients.js'
 
 const CONNECTING_SECONDS = 60
@@ -27,12 +28,12 @@ export class NumberConnections {
 
   /** The number with a QR code, once one can be had; a number that needs a new link gets one opened. */
   async qr(user: User, id: number, waitSeconds: number): Promise<PhoneNumber> {
-    return this.linking.open(await this.get(user, id), waitSeconds * 1000)
+    return this.linking.open(await ownedNumber(this.db, user.id, id), waitSeconds * 1000)
   }
 
   /** The number with a code to be typed on the phone. Throws when it is linked, or when no code came in time. */
   async pairingCode(user: User, id: number, phoneNumber: string, waitSeconds: number): Promise<PhoneNumber> {
-    return this.pair(await this.get(user, id), phoneNumber, waitSeconds)
+    return this.pair(await ownedNumber(this.db, user.id, id), phoneNumber, waitSeconds)
   }
 
   async pair(phone: PhoneNumber, phoneNumber: string, waitSeconds: number): Promise<PhoneNumber> {
@@ -46,13 +47,13 @@ export class NumberConnections {
 
   /** Brings a lost connection back where that can be done without a scan; else as `qr`. */
   async reconnect(user: User, id: number): Promise<PhoneNumber> {
-    const phone = await this.get(user, id)
+    const phone = await ownedNumber(this.db, user.id, id)
     return isAlive(phone) ? this.revive(phone, false) : this.linking.open(phone, 5_000)
   }
 
   /** Closes the socket and opens it again, also of a number that looks well. */
   async restart(user: User, id: number): Promise<PhoneNumber> {
-    const phone = await this.get(user, id)
+    const phone = await ownedNumber(this.db, user.id, id)
     if (phone.parked_at || !isAlive(phone))
       throw new AppError(
         'conflict',
@@ -66,10 +67,10 @@ export class NumberConnections {
    * again, so it is removed, and the next link gets a new one.
    */
   async logout(user: User, id: number): Promise<PhoneNumber> {
-    const phone = await this.get(user, id)
+    const phone = await ownedNumber(this.db, user.id, id)
     await this.changes.park(id, 'logged_out')
     if (!phone.parked_at) await this.removals.hurry(engineNameOf(phone), phone.server_instance)
-    return this.get(user, id)
+    return ownedNumber(this.db, user.id, id)
   }
 
   private async revive(phone: PhoneNumber, evenIfOpen: boolean): Promise<PhoneNumber> {
@@ -96,12 +97,6 @@ export class NumberConnections {
     } finally {
       await numberPlacement.releaseLinking(this.db, id)
     }
-  }
-
-  private async get(user: User, id: number): Promise<PhoneNumber> {
-    const phone = await phoneNumbers.findOwned(this.db, user.id, id)
-    if (!phone) throw notFound('phone number')
-    return phone
   }
 
   private digitsOf(text: string): string {

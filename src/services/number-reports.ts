@@ -2,14 +2,13 @@ import * as connectionChecks from '../db/connection-checks.js'
 import type { Database } from '../db/database.js'
 import * as lanes from '../db/lanes.js'
 import * as numberStates from '../db/number-states.js'
-import * as phoneNumbers from '../db/phone-numbers.js'
 import type { PhoneNumber } from '../db/phone-numbers.js'
 import * as servers from '../db/servers.js'
 import * as statusChanges from '../db/status-changes.js'
 import type { StatusChange } from '../db/status-changes.js'
 import type { User } from '../db/users.js'
-import { notFound } from '../errors.js'
 import { adviceFor } from './number-advice.js'
+import { ownedNumber } from './owned-number.js'
 
 const DAY_HOURS = 24
 
@@ -18,7 +17,7 @@ export class NumberReports {
   constructor(private readonly db: Database) {}
 
   async status(user: User, id: number) {
-    const phone = await this.get(user, id)
+    const phone = await ownedNumber(this.db, user.id, id)
     const [lane, check, server, last_sent_at, day, month] = await Promise.all([
       lanes.find(this.db, id),
       connectionChecks.find(this.db, id),
@@ -44,14 +43,8 @@ export class NumberReports {
   }
 
   async history(user: User, id: number, page: { before?: number; limit: number }): Promise<StatusChange[]> {
-    await this.get(user, id)
+    await ownedNumber(this.db, user.id, id)
     return statusChanges.list(this.db, id, page)
-  }
-
-  private async get(user: User, id: number): Promise<PhoneNumber> {
-    const phone = await phoneNumbers.findOwned(this.db, user.id, id)
-    if (!phone) throw notFound('phone number')
-    return phone
   }
 }
 

@@ -6,6 +6,7 @@ import type { PhoneNumber } from '../db/phone-numbers.js'
 import type { User } from '../db/users.js'
 import { notFound } from '../errors.js'
 import type { InstanceService } from './instances.js'
+import { ownedNumber } from './owned-number.js'
 import type { WebhookService } from './webhooks.js'
 
 export interface NumberChange {
@@ -28,7 +29,7 @@ export class NumberSettings {
 
   /** The number as it is now, and the secret of a webhook that this call has made. */
   async update(user: User, id: number, change: NumberChange): Promise<{ phone: PhoneNumber; webhook_secret?: string }> {
-    const before = await this.get(user, id)
+    const before = await ownedNumber(this.db, user.id, id)
     // First, because it alone can be refused: then nothing has changed.
     const webhook_secret = await this.setWebhook(user, before, change.webhook_url)
     await this.db.transaction(async (tx) => {
@@ -39,7 +40,7 @@ export class NumberSettings {
       await phoneNumbers.update(tx, id, { display_name, metadata, receive_groups })
       if (send_gap_seconds !== undefined) await lanes.setGap(tx, id, send_gap_seconds)
     })
-    const phone = await this.get(user, id)
+    const phone = await ownedNumber(this.db, user.id, id)
     if (phone.receive_groups !== before.receive_groups) await this.applyToEngine(phone)
     return { phone, webhook_secret }
   }
@@ -60,11 +61,5 @@ export class NumberSettings {
     if (first && url === null) await this.webhooks.delete(user, first.id)
     else if (first && url !== null) await this.webhooks.update(user, first.id, { url })
     return undefined
-  }
-
-  private async get(user: User, id: number): Promise<PhoneNumber> {
-    const phone = await phoneNumbers.findOwned(this.db, user.id, id)
-    if (!phone) throw notFound('phone number')
-    return phone
   }
 }

@@ -10,7 +10,7 @@ it('only a success with the id of a message is sent', () => {
     expect(judge({ status: 201, body }).kind).toBe('ambiguous')
 })
 
-/** Texts of contract §15.5: what a stand-in for WhatsApp had received when the engine answered so. */
+/** Texts of Evolution 2.3.6, and what a stand-in for WhatsApp had received when the engine answered so. */
 it.each<[string, ReturnType<typeof error>, object]>([
   ['a closed connection', error(400, ['Error: Connection Closed']), { kind: 'wait', reason: 'number_disconnected' }],
   ['a closed connection as a 500', error(500, 'Connection Closed'), { kind: 'wait', reason: 'number_disconnected' }],

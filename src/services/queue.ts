@@ -5,11 +5,10 @@ import * as lanes from '../db/lanes.js'
 import * as media from '../db/media.js'
 import * as queue from '../db/message-queue.js'
 import type { Changed } from '../db/messages.js'
-import * as phoneNumbers from '../db/phone-numbers.js'
 import * as usage from '../db/usage.js'
 import type { User } from '../db/users.js'
-import { notFound } from '../errors.js'
 import { statusEvent } from './message-view.js'
+import { ownedNumber } from './owned-number.js'
 
 const BATCH = 500
 
@@ -36,7 +35,7 @@ export class QueueService {
   ) {}
 
   async show(user: User, phoneNumberId: number) {
-    await this.owned(user, phoneNumberId)
+    await ownedNumber(this.db, user.id, phoneNumberId)
     const [lane, state] = await Promise.all([
       lanes.find(this.db, phoneNumberId),
       queue.queueState(this.db, phoneNumberId),
@@ -53,7 +52,7 @@ export class QueueService {
   }
 
   async setPaused(user: User, phoneNumberId: number, paused: boolean) {
-    await this.owned(user, phoneNumberId)
+    await ownedNumber(this.db, user.id, phoneNumberId)
     await lanes.setPaused(this.db, phoneNumberId, paused)
     if (!paused) this.bus.tell('lanes.due', {})
     return this.show(user, phoneNumberId)
@@ -61,7 +60,7 @@ export class QueueService {
 
   /** Cancels everything that waits, scheduled or not; what is in flight goes on. Answers how many. */
   async purge(user: User, phoneNumberId: number): Promise<number> {
-    await this.owned(user, phoneNumberId)
+    await ownedNumber(this.db, user.id, phoneNumberId)
     for (let purged = 0; ;) {
       const waiting = await queue.listQueued(this.db, phoneNumberId, BATCH)
       if (waiting.length === 0) return purged
@@ -103,10 +102,6 @@ export class QueueService {
     const ended = await this.db.transaction((tx) => endWaiting(tx, waiting, end))
     for (const { id } of ended) this.bus.tell('message.changed', { id })
     return ended
-  }
-
-  private async owned(user: User, phoneNumberId: number) {
-    if (!(await phoneNumbers.findOwned(this.db, user.id, phoneNumberId))) throw notFound('phone number')
   }
 }
 

@@ -30,7 +30,7 @@ const LID = /^(\d{5,20})(?::\d{1,4})?@lid$/
 const PERSON = /^\+?(\d{5,20})(?::\d{1,4})?@(?:s\.whatsapp\.net|c\.us)$/
 
 /**
- * Reads a recipient as people write it (design.md §5): `+` or `00` is international, a leading `0` (or `8` in
+ * Reads a recipient as people write it: `+` or `00` is international, a leading `0` (or `8` in
  * Indonesia) is national, other digits are international.
  * @throws {RecipientInvalid}
  */

@@ -1,10 +1,9 @@
-import * as apiKeys from '../db/api-keys.js'
 import type { Database } from '../db/database.js'
 import * as users from '../db/users.js'
 import type { User } from '../db/users.js'
 import { AppError, invalidRequest, unauthorized } from '../errors.js'
 import { ACCESS_TOKEN_SECONDS, type AccessTokens } from './access-tokens.js'
-import { SCOPES, newApiKey } from './api-keys.js'
+import { insertUser } from './api-keys.js'
 import type { LoginBackoff } from './login-backoff.js'
 import { hashPassword, refuseCrowd, verifyPassword } from './passwords.js'
 
@@ -40,33 +39,15 @@ export class UserService {
       throw invalidRequest(`plan_type must be one of: ${this.options.self_service_plans.join(', ')}.`)
     refuseCrowd()
     const password_hash = await hashPassword(input.password)
-    const { api_key, key_hash, hint } = newApiKey()
-    const user = await this.db.transaction(async (tx) => {
-      const created = await users.insert(
-        tx,
-        {
-          email: input.email,
-          password_hash,
-          api_key: hint,
-          full_name: input.full_name ?? null,
-          company_name: input.company_name ?? null,
-          plan_type: input.plan_type,
-          time_zone: this.options.default_time_zone,
-        },
-        emailTaken,
-      )
-      await apiKeys.insert(tx, {
-        user_id: created.id,
-        name: 'default',
-        key_hash,
-        hint,
-        scopes: [...SCOPES],
-        rate_limit_per_minute: null,
-        expires_at: null,
-      })
-      return created
-    })
-    return { user, api_key }
+    const row = {
+      email: input.email,
+      password_hash,
+      full_name: input.full_name ?? null,
+      company_name: input.company_name ?? null,
+      plan_type: input.plan_type,
+      time_zone: this.options.default_time_zone,
+    }
+    return this.db.transaction((tx) => insertUser(tx, row, emailTaken))
   }
 
   /** Does the same work for an e-mail address nobody has, so that neither answer nor time tells who is a user. */

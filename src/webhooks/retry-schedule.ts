@@ -2,7 +2,7 @@ const SECOND = 1000
 const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
 
-/** Pause in ms before each attempt, counted from the one before: twelve attempts over about 76 hours (design.md §7). */
+/** Pause in ms before each attempt, counted from the one before: twelve attempts over about 76 hours. */
 export const PAUSES_MS: readonly number[] = [
   0,
   5 * SECOND,
