@@ -23,6 +23,7 @@ wait_healthy() {
   for id in "$@"; do
     until [ "$(docker inspect -f '{{.State.Health.Status}}' "$id" 2>/dev/null)" = healthy ]; do
       [ "$SECONDS" -lt "$end" ] || return 1
+      [ "$(docker inspect -f '{{.State.Status}}' "$id" 2>/dev/null)" != exited ] || return 1
       sleep 1
     done
   done

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { isTimeZone } from './services/days.js'
+import { isCountry } from './services/recipients.js'
 import './zod-words.js'
 
 const PLAN_TYPES = ['starter', 'business', 'enterprise'] as const
@@ -80,7 +81,7 @@ const Environment = z.object({
     .default([...PLAN_TYPES]),
   DEFAULT_COUNTRY: z
     .string()
-    .regex(/^[A-Z]{2}$/, 'must be a two-letter country code in capitals, such as ID')
+    .refine(isCountry, 'must be the two capital letters of a country, such as ID')
     .default('ID'),
   DEFAULT_TIME_ZONE: z
     .string()

@@ -36,8 +36,15 @@ export function createLogger(level: string, destination: pino.DestinationStream 
   return pino(options, destination)
 }
 
-/** Lines go out together, some pages at a time or after a moment; pino writes what is left at the exit. */
-const output = () => pino.destination({ dest: 1, sync: false, minLength: 12_288, periodicFlush: 200 })
+/**
+ * Lines go out together, some pages at a time or after a moment; pino writes what is left at the exit. A file that cannot
+ * grow loses lines, which is no reason to stop serving.
+ */
+function output(): pino.DestinationStream {
+  const destination = pino.destination({ dest: 1, sync: false, minLength: 12_288, periodicFlush: 200 })
+  destination.on('error', () => undefined)
+  return destination
+}
 
 /** How deep a private name is looked for. */
 const DEPTH = 3

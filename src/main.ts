@@ -25,7 +25,7 @@ async function start() {
   const { startServer } = await serverModule
   const server = await startServer(config).catch(async (error: unknown) => {
     const { explainKnown } = await import('./services/doctor-database.js')
-    const message = explainKnown(error, config)
+    const message = explainHost(error, config.http.host) ?? explainKnown(error, config)
     throw message ? new Error(message, { cause: error }) : error
   })
   lifecycle.onClose(() => server.close())
@@ -46,6 +46,12 @@ function loadDotEnv() {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
+}
+
+function explainHost(error: unknown, host: string): string | undefined {
+  const { code, syscall, hostname } = error as NodeJS.ErrnoException & { hostname?: string }
+  const isOurs = code === 'EADDRNOTAVAIL' || (syscall === 'getaddrinfo' && hostname === host)
+  return isOurs ? `HOST is ${host}, which is no address of this machine; 0.0.0.0 listens at all it has.` : undefined
 }
 
 function explain(error: unknown): string {

@@ -1,3 +1,4 @@
+import type { RunningServer } from '../src/server.js'
 import { type TestApp, startTestApp } from './support/test-app.js'
 import { WebhookSink } from './support/webhook-sink.js'
 
@@ -6,11 +7,20 @@ let sink: WebhookSink
 beforeEach(async () => {
   sink = await WebhookSink.start()
   app = await startTestApp({ env: { OPERATOR_ALERT_URL: sink.url, BRAND_NAME: 'Toko Maju' } })
+  await stopAlerts(app)
 })
 afterEach(async () => {
   await app.stop()
   await sink.stop()
 })
+
+/** Every round is one that a test asks for. */
+const stopAlerts = ({ crew }: Pick<RunningServer, 'crew'>) => crew.always.find(({ name }) => name === 'alerts')!.stop()
+async function startReplica(env: Record<string, string> = {}): Promise<RunningServer> {
+  const replica = await app.startReplica(env)
+  await stopAlerts(replica)
+  return replica
+}
 
 const MINUTE_MS = 60_000
 const inMinutes = (minutes: number) => new Date(Date.now() + minutes * MINUTE_MS)
@@ -79,7 +89,7 @@ it('tells that there is no room, and that messages and deliveries wait too long'
 })
 
 it('is told by one of two processes, and again when it was not taken', async () => {
-  const replica = await app.startReplica()
+  const replica = await startReplica()
   app.sandboxes[0]!.controls.setTroubles({ wrong_key: true })
   await app.crew.monitor.checkAll()
   sink.replyWith(500)
@@ -90,8 +100,7 @@ it('is told by one of two processes, and again when it was not taken', async () 
 
 it('speaks to a Telegram bot in its way', async () => {
   const url = `${new URL(sink.url).origin}/bot123:secret/sendMessage?chat_id=-42`
-  const replica = await app.startReplica({ OPERATOR_ALERT_URL: url })
-  await Promise.all(app.crew.workers.map((worker) => worker.stop()))
+  const replica = await startReplica({ OPERATOR_ALERT_URL: url })
   app.sandboxes[0]!.controls.setTroubles({ wrong_key: true })
   await app.crew.monitor.checkAll()
   for (let minute = 0; minute < 2; minute++) await replica.context.alerts.runOnce(inMinutes(minute))

@@ -90,6 +90,15 @@ it('notices a port that another program uses', async () => {
   }
 })
 
+it('looks at servers that were added while the server runs, too', async () => {
+  const url = 'http://127.0.0.1:1'
+  await app.db.query(`insert into servers (name, url) values ('added', $1)`, [url])
+  expect(await of({}, 'engine added')).toMatchObject({ status: 'problem', message: expect.stringContaining(url) })
+  await app.db.query(`update servers set state = 'disabled' where name = 'added'`)
+  expect(await of({}, 'engine added')).toBeUndefined()
+  await app.db.query(`delete from servers where name = 'added'`)
+})
+
 it('notices two engines of one client name', async () => {
   const { url } = app.sandboxes[0]!
   const findings = await examine({ ...healthy, EVOLUTION_SERVERS: `one=${url},two=${url}` })

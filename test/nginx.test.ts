@@ -11,9 +11,9 @@ if (!NGINX) console.log('nginx is not installed here, so test/nginx.test.ts is s
 
 /** A server that notes what arrives, and does what the path says. */
 class Probe {
-  arrivals: { method: string; url: string; headers: IncomingMessage['headers']; bytes: number }[] = []
+  arrivals: { method: string; url: string; headers: IncomingMessage['headers']; bytes: number; port: number }[] = []
   readonly server: Server = createServer((req, res) => {
-    const arrival = { method: req.method!, url: req.url!, headers: req.headers, bytes: 0 }
+    const arrival = { method: req.method!, url: req.url!, headers: req.headers, bytes: 0, port: req.socket.remotePort! }
     this.arrivals.push(arrival)
     req.on('data', (chunk: Buffer) => (arrival.bytes += chunk.length))
     req.on('end', () => {
@@ -103,6 +103,17 @@ told('nginx in front of the server', () => {
   it('answers /health on port 80', async () => {
     const health = await call(http, '/health')
     expect([health.status, health.body.status]).toEqual([200, 'ok'])
+  })
+
+  it('tells who sends a large body in vain what is wrong, and not that the server is away', async () => {
+    const user = await app.createUser()
+    const body = Buffer.alloc(6 * MEGABYTE, 'x')
+    const post = (path: string, key: string) =>
+      call(http, path, { method: 'POST', body, headers: { 'x-api-key': key, 'content-type': 'application/json' } })
+    for (let n = 0; n < 10; n++) {
+      expect((await post('/api/messages/send-media', 'wsk_wrong')).status).toBe(401)
+      expect((await post('/api/messages/send-text', user.api_key)).status).toBe(413)
+    }
   })
 
   it('passes a request on with the address of the caller, whatever the caller claims', async () => {
@@ -246,8 +257,8 @@ told('nginx by itself', () => {
   })
 
   it('opens a connection for each request, so that none is written into one that is being closed', async () => {
-    await call(http, '/once')
-    expect(probe.arrivals.at(-1)!.headers.connection).toBe('close')
+    for (let n = 0; n < 3; n++) await call(http, '/once')
+    expect(new Set(probe.arrivals.slice(-3).map(({ port }) => port)).size).toBe(3)
   })
 
   it('counts log-ins per address', async () => {

@@ -39,7 +39,7 @@ it('every mistake is told at once, with the name of the setting', () => {
     PORT: '99999',
     ROLE: 'boss',
     REDIS_URL: 'localhost',
-    DEFAULT_COUNTRY: 'Indonesia',
+    DEFAULT_COUNTRY: 'UK',
     DEFAULT_TIME_ZONE: 'Jakarta',
     SELF_SERVICE_PLANS: 'starter,platinum',
     EVOLUTION_SERVERS: 'evolution-api-1',

@@ -12,14 +12,22 @@ export function handleErrors(log: Logger, isOutage: (err: unknown) => boolean): 
       log[error.code === 'internal_error' ? 'error' : 'warn']({ err, request_id: req.id }, error.message)
     if (error.options.retry_after_seconds !== undefined)
       res.set('Retry-After', String(error.options.retry_after_seconds))
-    // The rest of the body is not waited for: what follows it on this connection would be.
-    if (error.code === 'payload_too_large') res.set('Connection', 'close')
+    if (error.code === 'payload_too_large' && !isSoonOver(req)) res.set('Connection', 'close')
     const { code, message, options } = error
     res
       .status(error.status)
       .json({ success: false, error: { code, message, details: options.details, request_id: req.id } })
   }
 }
+
+/** As large as Nginx lets through. */
+const READ_BYTES = 32 * 1024 * 1024
+
+/**
+ * Whether the rest of a refused body is read and dropped: whoever hangs up on one who still sends can lose the answer.
+ * More than that, or a body without end, is not waited for.
+ */
+const isSoonOver = (req: Request) => Number(req.get('content-length') ?? Infinity) <= READ_BYTES
 
 /** Half an answer cannot become an error any more: the caller learns it from the broken connection. */
 function breakOff(err: unknown, req: Request, res: Response, log: Logger) {

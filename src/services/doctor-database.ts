@@ -2,6 +2,7 @@ import type { Config } from '../config.js'
 import { Database } from '../db/database.js'
 import * as diagnosis from '../db/diagnosis.js'
 import { migrationFiles } from '../db/migrate.js'
+import * as servers from '../db/servers.js'
 import { type Finding, ok, problem, sentence, warning } from './doctor-findings.js'
 
 const OLDEST = 17
@@ -9,6 +10,8 @@ const SKEW_SECONDS = 5
 
 export interface DatabaseExam {
   findings: Finding[]
+  /** The servers that are in use, as far as they can be known. */
+  pool: { name: string; url: string }[]
   /** When each server last told us something; empty when the database cannot be asked. */
   last_events: Map<string, Date | null>
 }
@@ -21,9 +24,15 @@ export async function examineDatabase(config: Config): Promise<DatabaseExam> {
     const findings = [describe(facts, config), ...examineClock(facts, (before + Date.now()) / 2)]
     const applied = await diagnosis.appliedMigrations(db)
     findings.push(await examineMigrations(applied), ...(await tryToWrite(db, facts)))
-    return { findings, last_events: applied ? await diagnosis.lastEvents(db) : new Map<string, null>() }
+    if (!applied) return { findings, pool: [], last_events: new Map<string, null>() }
+    const pool = (await servers.list(db)).filter(({ state }) => state !== 'disabled')
+    return { findings, pool, last_events: await diagnosis.lastEvents(db) }
   } catch (err) {
-    return { findings: [problem('database', explainDatabase(err, config))], last_events: new Map<string, null>() }
+    return {
+      findings: [problem('database', explainDatabase(err, config))],
+      pool: [],
+      last_events: new Map<string, null>(),
+    }
   } finally {
     await db.close()
   }

@@ -15,10 +15,13 @@ interface Examined {
 /** Each Evolution server, whether two pretend to be one, and whether they can reach us. */
 export async function examineEngines(
   config: Config,
+  pool: { name: string; url: string }[],
   lastEvents: Map<string, Date | null>,
   running: boolean,
 ): Promise<Finding[]> {
-  const examined = await Promise.all(config.engine.servers.map((server) => examineEngine(server, config)))
+  // What the operator has added while it runs stands in the database alone, and what is new in the settings there not yet.
+  const known = new Map([...config.engine.servers, ...pool].map((server) => [server.name, server]))
+  const examined = await Promise.all([...known.values()].map((server) => examineEngine(server, config)))
   return [
     ...examined.map(({ finding }) => finding),
     ...findTwins(examined),

@@ -25,7 +25,7 @@ export async function examine(env: Environment): Promise<Finding[]> {
   }
   const database = await examineDatabase(config)
   findings.push(...database.findings, await examineRedis(config))
-  findings.push(...(await examineEngines(config, database.last_events, port.status === 'ok')))
+  findings.push(...(await examineEngines(config, database.pool, database.last_events, port.status === 'ok')))
   return findings
 }
 

@@ -108,7 +108,8 @@ function national(digits: string, country: string): string {
   return possible(digits, country) ?? possible(digits.replace(/^0+/, ''), country) ?? refuse()
 }
 
-function isCountry(name: string): name is CountryCode {
+/** Whether its numbers can be told, by its two capital letters. */
+export function isCountry(name: string): name is CountryCode {
   return isSupportedCountry(name as CountryCode, metadata)
 }
 

@@ -10,7 +10,7 @@ import { Worker } from './worker.js'
 
 export type Crew = ReturnType<typeof buildCrew>
 
-/** Everything that works without being asked. A process of role `api` only keeps its heartbeat and its own sends. */
+/** Everything that works without being asked. A process of role `api` keeps its own sends and looks out for trouble. */
 export function buildCrew(ctx: Context) {
   const { db, log, bus, config } = ctx
   const delivery = new DeliveryWorker(ctx.deliveries, bus, log)
@@ -38,6 +38,8 @@ export function buildCrew(ctx: Context) {
       worker('heartbeat', 3_000, () => ctx.membership.beat()),
       worker('lost-claims', 10_000, () => ctx.lanes.recoverLost()),
       worker('server-monitor', 10_000, () => monitor.checkAll()),
+      // Also where no worker runs: that is what they must be able to tell.
+      worker('alerts', 15_000, () => ctx.alerts.runOnce()),
     ],
     workers: [
       lanes,
@@ -52,7 +54,6 @@ export function buildCrew(ctx: Context) {
       worker('number-history', 3_600_000, () => reconciler.prune()),
       worker('connection-suspicion', 120_000, () => reconciler.suspect()),
       worker('user-expiry', 60_000, () => ctx.expiry.runOnce()),
-      worker('alerts', 15_000, () => ctx.alerts.runOnce()),
       worker('unlinked-numbers', 60_000, () => reconciler.parkUnlinked()),
       worker('server-inspector', 10_000, () => inspector.runOnce()),
       worker('gap-watch', 5_000, () => ctx.gaps.watch()),
