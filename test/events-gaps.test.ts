@@ -1,3 +1,4 @@
+import * as gaps from '../src/db/gaps.js'
 import { type TestApp, type TestNumber, type TestUser, eventually, startTestApp } from './support/test-app.js'
 
 let app: TestApp
@@ -149,6 +150,13 @@ it('knows an adopted instance by the name it has, also one that ends like a late
   expect((await app.engineSays('cashier_g3', opened)).status).toBe(200)
   await eventually(async () => (await found()).some(({ id }) => id === adopted.id))
   await app.db.query('delete from gaps where phone_number_id = $1', [adopted.id])
+})
+
+it('is done with a gap that was filled', async () => {
+  const { id, instance_name } = await app.connectedNumber(user)
+  await app.db.query(`update phone_numbers set first_connected_at = now() - interval '1 day' where id = $1`, [id])
+  await gaps.openForInstance(app.db, [instance_name], { back_seconds: 900, settle_seconds: 0 })
+  expect([await app.ctx.gaps.runDue(), await app.ctx.gaps.runDue()]).toEqual([1, 0])
 })
 
 it('looks once more, when it is over, at a socket that is opened again and again', async () => {

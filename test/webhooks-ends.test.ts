@@ -2,7 +2,7 @@ import * as gaps from '../src/db/gaps.js'
 import { namesOf } from '../src/services/engine-names.js'
 import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 import { WebhookSink } from './support/webhook-sink.js'
-import { type Seeded, createWebhook, incomingText, seedNumber, tell } from './support/webhook-stage.js'
+import { type Seeded, incomingText, seedNumber, tell } from './support/webhook-stage.js'
 
 let app: TestApp
 let user: TestUser
@@ -84,23 +84,6 @@ it('a webhook that is made while its number goes does not outlive it', async () 
     const living = 'select 1 from webhooks where phone_number_id = $1 and deleted_at is null'
     expect((await app.db.query(living, [phone.id])).rowCount).toBe(0)
   }
-})
-
-it.each<[string, () => PromiseLike<{ status: number }>]>([
-  ['phone number', () => user.delete(`/api/phone-numbers/${phone.id}`)],
-  ['user', () => app.api.delete('/api/user').set('x-api-key', user.api_key).send({ password: user.password })],
-])('what a worker has in hand is not posted once its %s is deleted', async (_what, remove) => {
-  await createWebhook(user, { url: sink.url, phone_number_id: phone.id })
-  sink.replyWith('hang')
-  for (let n = 0; n < 6; n++) await happen(`message ${n}`)
-  const held = 'select 1 from webhook_queues where user_id = $1 and holder is not null'
-  await eventually(async () => sink.received.length === 1 && (await app.db.query(held, [user.id])).rowCount === 1)
-  expect((await remove()).status).toBe(200)
-  sink.letGo(200)
-  const owed = 'select 1 from pending_deliveries p join webhooks w on w.id = p.webhook_id where w.user_id = $1'
-  await app.crew.delivery.runAll()
-  expect(sink.received).toHaveLength(1)
-  expect((await app.db.query(owed, [user.id])).rowCount).toBe(5)
 })
 
 it('a gap that has grown while it was filled is not fetched before it is over', async () => {

@@ -1,5 +1,6 @@
 import { type AddressInfo, type Server, type Socket, createServer } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
+import { Breaker } from './breaker.js'
 import { EngineUnreachable, EvolutionClient } from './evolution.js'
 
 const closing: (() => Promise<unknown>)[] = []
@@ -88,4 +89,23 @@ it('an answer is taken as it is: redirects are not followed, what is no JSON sta
   const client = clientOf(`http://127.0.0.1:${port}`)
   expect(await send(client)).toEqual({ status: 307, body: '' })
   expect(await send(client)).toEqual({ status: 201, body: '{"key":{"id"' })
+})
+
+it('a server that is gone is not asked any more after some tries', async () => {
+  const port = await listen(createServer())
+  await closing.pop()!()
+  const breaker = new Breaker()
+  const client = new EvolutionClient(
+    'gone',
+    `http://127.0.0.1:${port}`,
+    { api_key: 'key', send_timeout_seconds: 5 },
+    breaker,
+  )
+  closing.push(() => client.close())
+  const send = () => client.send('sendText', 'an_instance', {}).catch((err: EngineUnreachable) => err.code)
+  for (let n = 0; n < 5; n++) {
+    expect(breaker.isOpen).toBe(false)
+    expect(await send()).toBe('ECONNREFUSED')
+  }
+  expect(await send()).toBe('BREAKER_OPEN')
 })

@@ -84,11 +84,11 @@ export async function claimDue(db: Queryable, now: Date | null, leaseSeconds: nu
        select g.id
          from servers s
         cross join lateral (
-          select id from gaps where server_instance = s.name and due_at <= coalesce($1, now())
+          select id from gaps where server_instance = s.name and due_at <= greatest($1, now())
            order by due_at, id limit 1 for update skip locked) g
         where s.healthy is not false and s.state <> 'disabled')
      update gaps g
-        set due_at = coalesce($1, now()) + make_interval(secs => $2), attempts = g.attempts + 1
+        set due_at = greatest($1, now()) + make_interval(secs => $2), attempts = g.attempts + 1
        from due, phone_numbers p
       where g.id = due.id and p.id = g.phone_number_id
      returning g.id, g.phone_number_id, p.user_id, p.display_name, p.phone_number, p.metadata, g.server_instance,
@@ -100,7 +100,8 @@ export async function claimDue(db: Queryable, now: Date | null, leaseSeconds: nu
 
 /** Done with it, unless it has become wider meanwhile: then the rest of it is due. */
 export async function close(tx: Queryable, gap: Pick<Gap, 'id' | 'from_at' | 'until_at'>): Promise<void> {
-  await tx.query('delete from gaps where id = $1 and from_at >= $2 and until_at <= $3', [
+  // What was read of it has no microseconds.
+  await tx.query(`delete from gaps where id = $1 and from_at >= $2 and date_trunc('milliseconds', until_at) <= $3`, [
     gap.id,
     gap.from_at,
     gap.until_at,

@@ -58,3 +58,8 @@ it('loses hope after five days without a success', () => {
   expect(hasFailedTooLong(health, new Date(at.getTime() + DISABLED_AFTER_MS))).toBe(true)
   expect(hasFailedTooLong(WELL, at)).toBe(false)
 })
+
+it('ends a pause that was asked for with its probe, also where that fails', () => {
+  const paused = afterAttempt(WELL, tried(1, { retry_after_ms: 120_000 }))
+  expect(afterAttempt(paused, tried(2, { probe: true })).open_until).toBeNull()
+})
