@@ -435,6 +435,8 @@ describe('self-service', () => {
 
   it.each([
     ['a range upside down', { from: '2026-02-01T00:00:00Z', to: '2026-01-01T00:00:00Z' }],
+    ['no event type', { event_types: [] }],
+    ['an event type that is empty', { event_types: '' }],
     ['a range that begins tomorrow', { from: new Date(Date.now() + 2 * DAY).toISOString() }],
     ['a time that is none', { from: 'yesterday' }],
     ['a status that is none', { status: 'lost' }],

@@ -4,7 +4,7 @@ import type { Delivery, DeliveryCursor } from '../db/delivery-lists.js'
 import type { RedeliveryService } from '../services/redelivery.js'
 import { Moment } from './fields.js'
 import { Id, parse, parseQuery } from './parse.js'
-import { filterList } from './text-list.js'
+import { filterList, textList } from './text-list.js'
 
 const Status = z.enum(['pending', 'delivered', 'failed'], 'must be pending, delivered or failed')
 /** A day is its beginning in UTC. */
@@ -29,7 +29,10 @@ const RangeBody = z.object({
     .default('failed'),
   from: From.optional(),
   to: From.optional(),
-  event_types: filterList(z.string().max(100)),
+  // Unlike the filter of a list, an empty one is not taken for all: so much would be posted again.
+  event_types: textList(z.string().max(100))
+    .pipe(z.array(z.string()).min(1, 'must name an event type, or be left out'))
+    .optional(),
   cursor: z.string().transform(readCursor).nullish(),
 })
 

@@ -49,7 +49,11 @@ export function detailsOf(err: z.ZodError) {
 export function withoutNulls<Schema extends z.ZodObject>(schema: Schema) {
   const optional = new Set(Object.keys(schema.shape).filter((name) => schema.shape[name] instanceof z.ZodOptional))
   const says = ([name, value]: [string, unknown]) => value !== null || !optional.has(name)
-  return z.preprocess((body) => (isObject(body) ? Object.fromEntries(Object.entries(body).filter(says)) : body), schema)
+  const hasNull = (body: object) => Object.values(body).includes(null)
+  return z.preprocess(
+    (body) => (isObject(body) && hasNull(body) ? Object.fromEntries(Object.entries(body).filter(says)) : body),
+    schema,
+  )
 }
 
 const isObject = (value: unknown): value is object =>
