@@ -132,3 +132,10 @@ it('takes as long for an unknown e-mail address as for a wrong password', async 
   expect(ratio).toBeGreaterThan(0.5)
   expect(ratio).toBeLessThan(2)
 })
+
+it('slows down who guesses from where the owner was before, as well', async () => {
+  const known = '203.0.113.9'
+  expect((await logIn(user.email, user.password, known)).status).toBe(200)
+  for (let n = 0; n < 5; n++) expectRefusal(await wrong(known), 401, 'unauthorized')
+  expectRefusal(await wrong(known), 429, 'rate_limited')
+})

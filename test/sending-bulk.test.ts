@@ -124,6 +124,12 @@ describe('a bulk', () => {
     expect(await used()).toBe(3)
   })
 
+  it('is refused as a whole when its number is deleted', async () => {
+    const { user, phone } = await newSender(app)
+    await user.delete(`/api/phone-numbers/${phone.id}`)
+    expectRefusal(await bulk(user, phone.token, [{ number: QUIET, text: 'to nobody' }]), 404, 'not_found')
+  })
+
   it('fetches a file that many share once, and takes no more than fits into the memory', async () => {
     const { user, phone, used } = await newSender(app)
     let fetched = 0

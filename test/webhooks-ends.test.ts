@@ -2,7 +2,7 @@ import * as gaps from '../src/db/gaps.js'
 import { namesOf } from '../src/services/engine-names.js'
 import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 import { WebhookSink } from './support/webhook-sink.js'
-import { type Seeded, incomingText, seedNumber, tell } from './support/webhook-stage.js'
+import { type Seeded, createWebhook, incomingText, seedNumber, tell } from './support/webhook-stage.js'
 
 let app: TestApp
 let user: TestUser
@@ -103,4 +103,24 @@ it('a gap that has grown while it was filled is not fetched before it is over', 
   expect((await look()).due_at).toEqual((await look()).until_at)
   await gaps.postpone(app.db, filled.id, new Date())
   expect((await look()).due_at).toEqual((await look()).until_at)
+})
+
+const waiting = async () => {
+  const { rowCount } = await app.db.query(
+    `select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
+  )
+  return rowCount!
+}
+
+it('two rotations at once lose no secret: what is posted is signed with all three', async () => {
+  const { id } = await createWebhook(user, { url: sink.url })
+  let rotations: Promise<number>[] = []
+  await app.db.transaction(async (tx) => {
+    await tx.query('select 1 from webhooks where id = $1 for update', [id])
+    rotations = [1, 2].map(() => user.post(`/api/webhooks/${id}/rotate-secret`).then(({ status }) => status))
+    await eventually(async () => (await waiting()) === 2)
+  })
+  expect(await Promise.all(rotations)).toEqual([200, 200])
+  await user.post(`/api/webhooks/${id}/test`, {})
+  expect(String(sink.received[0]!.headers['webhook-signature']).split(' ')).toHaveLength(3)
 })

@@ -79,6 +79,10 @@ export class Stage {
     await this.until(() => server.controls.instance(name).state === 'open')
   }
 
+  async delete(name: string): Promise<void> {
+    await this.ask(this.one.url, 'DELETE', `/instance/delete/${name}`)
+  }
+
   async say(name: string, number: string, text: string): Promise<void> {
     await this.ask(this.one.url, 'POST', `/message/sendText/${name}`, JSON.stringify({ number, text }))
   }

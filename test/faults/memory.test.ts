@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
-import { type ChildServer, startChild } from './support/child-server.js'
-import { type ConnectedNumber, type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
-import { WebhookSink } from './support/webhook-sink.js'
-import { createWebhook } from './support/webhook-stage.js'
+import { type ChildServer, startChild } from '../support/child-server.js'
+import { type ConnectedNumber, type TestApp, type TestUser, eventually, startTestApp } from '../support/test-app.js'
+import { WebhookSink } from '../support/webhook-sink.js'
+import { createWebhook } from '../support/webhook-stage.js'
 
 const MEBIBYTE = 1024 * 1024
 const measurable = existsSync('/proc/self/status')
