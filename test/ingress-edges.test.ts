@@ -7,13 +7,6 @@ beforeAll(async () => {
 })
 afterAll(() => app.stop())
 
-const waiting = async () => {
-  const { rowCount } = await app.db.query(
-    `select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
-  )
-  return rowCount!
-}
-
 it('an event that the database refuses for another reason than the event itself is asked for again', async () => {
   const { phone } = await newSender(app)
   const event = {
@@ -51,7 +44,7 @@ it('a receipt that comes while its message is being settled is not lost', async 
     told = app.engineSays(phone.engine_name, receipt).then(({ status }) => status)
     let answered = false
     void told.then(() => (answered = true))
-    await eventually(async () => answered || (await waiting()) > 0)
+    await eventually(async () => answered || (await app.lockWaiters()) > 0)
     await tx.query(`update messages set status = 'sent', whatsapp_id = $2 where id = $1`, [id, whatsapp_id])
   })
   expect(await told).toBe(200)

@@ -11,12 +11,6 @@ beforeAll(async () => {
 })
 afterAll(() => app.stop())
 
-const waiting = async () => {
-  const { rowCount } = await app.db.query(
-    `select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
-  )
-  return rowCount! > 0
-}
 const row = async (id: number) => (await app.db.query('select * from phone_numbers where id = $1', [id])).rows[0]!
 
 it('a number that has moved in the moment of an evacuation stays where it is now', async () => {
@@ -27,7 +21,7 @@ it('a number that has moved in the moment of an evacuation stays where it is now
   await app.db.transaction(async (tx) => {
     await tx.query('select 1 from phone_numbers where id = $1 for update', [phone.id])
     evacuated = admin.post(`/servers/${from}/evacuate`, { force: true }).then(({ body }) => body.evacuated)
-    await eventually(waiting)
+    await eventually(async () => (await app.lockWaiters()) > 0)
     await tx.query('update phone_numbers set server_instance = $2 where id = $1', [phone.id, to])
   })
   expect(await evacuated).toEqual({ moved: 0, to_relink: 0 })
@@ -42,7 +36,7 @@ it('a number that got a new instance in the moment of being parked keeps it', as
   await app.db.transaction(async (tx) => {
     await tx.query('select 1 from phone_numbers where id = $1 for update', [id])
     parking = app.crew.reconciler.parkUnlinked(60)
-    await eventually(waiting)
+    await eventually(async () => (await app.lockWaiters()) > 0)
     await tx.query('update phone_numbers set engine_generation = engine_generation + 1 where id = $1', [id])
   })
   expect(await parking).toBe(0)

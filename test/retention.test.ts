@@ -245,3 +245,24 @@ it.each([
   await pruneIn(days + 0.1)
   expect(await left()).toBe(0)
 })
+
+it('messages whose ids and ages are in another order lose what they say all the same', async () => {
+  for (const text of ['old', 'young', 'old too']) await happen(text)
+  const age = (text: string, days: number) =>
+    app.db.query(
+      `update messages set created_at = now() - make_interval(days => $3) where user_id = $1 and content->>'text' = $2`,
+      [user.id, text, days],
+    )
+  await age('old', 100)
+  await age('old too', 100)
+  const kept = async () => {
+    const { rows } = await app.db.query<{ text: string }>(
+      `select content->>'text' as text from messages where user_id = $1 and content <> '{}' order by id`,
+      [user.id],
+    )
+    return rows.map(({ text }) => text)
+  }
+  await app.crew.pruner.runOnce()
+  await pruneIn(91)
+  expect(await kept()).toEqual([])
+})

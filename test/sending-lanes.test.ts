@@ -12,12 +12,6 @@ const SLOW = '628000000012'
 const later = (seconds: number) => new Date(Date.now() + seconds * 1000)
 const path = (id: number, call = '') => `/api/phone-numbers/${id}/queue${call}`
 
-/** How many wait for a lock. */
-const waiting = async () => {
-  const { rowCount } = await app.db.query(`select 1 from pg_stat_activity where wait_event_type = 'Lock'`)
-  return rowCount!
-}
-
 /** The calls to the engine, with nothing of them at the same time. */
 function expectOneAtATime(calls: ReturnType<Sender['engineCalls']>, gapMs = 0) {
   const inOrder = [...calls].sort((a, b) => a.began - b.began)
@@ -34,7 +28,7 @@ describe('a lane', () => {
     await app.db.transaction(async (tx) => {
       await tx.query('select 1 from lanes where phone_number_id = $1 for update', [phone.id])
       releasing = app.ctx.queue.releaseScheduled(later(7_200))
-      await eventually(async () => (await waiting()) > 0)
+      await eventually(async () => (await app.lockWaiters()) > 0)
       await tx.query('select 1 from messages where id = $1 for update nowait', [id])
       await tx.query(`update messages set status = 'canceled' where id = $1`, [id])
     })

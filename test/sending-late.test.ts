@@ -8,13 +8,6 @@ beforeAll(async () => {
 })
 afterAll(() => app.stop())
 
-const waiting = async () => {
-  const { rowCount } = await app.db.query(
-    `select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
-  )
-  return rowCount!
-}
-
 it.each(['queued', 'failed', 'unconfirmed'] as const)(
   'a late outcome "%s" of a send that is unconfirmed by now changes nothing',
   async (status) => {
@@ -90,7 +83,7 @@ it('two that come together with one Idempotency-Key and other bodies: one is sen
   await app.db.transaction(async (tx) => {
     await tx.query('select 1 from daily_usage where user_id = $1 for update', [user.id])
     const holdsUp = send('holds up the others', 'first')
-    await eventually(async () => (await waiting()) > 0)
+    await eventually(async () => (await app.lockWaiters()) > 0)
     answers = [holdsUp, send('one', 'twice'), send('another', 'twice')]
     await eventually(() => Promise.resolve(app.ctx.lanes.backlog.depth === 2))
   })
@@ -122,7 +115,7 @@ it('a message that begins while it is being canceled goes on, and stays charged'
   await app.db.transaction(async (tx) => {
     await tx.query('select 1 from lanes where phone_number_id = $1 for update', [phone.id])
     answer = user.post(`/api/messages/${id}/cancel`).then(({ status }) => ({ status }))
-    await eventually(async () => (await waiting()) > 0)
+    await eventually(async () => (await app.lockWaiters()) > 0)
     await tx.query(
       `update messages set status = 'sending', attempts = 1, process_id = $2, starts_at = now() where id = $1`,
       [id, app.ctx.membership.id],

@@ -105,20 +105,13 @@ it('a gap that has grown while it was filled is not fetched before it is over', 
   expect((await look()).due_at).toEqual((await look()).until_at)
 })
 
-const waiting = async () => {
-  const { rowCount } = await app.db.query(
-    `select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
-  )
-  return rowCount!
-}
-
 it('two rotations at once lose no secret: what is posted is signed with all three', async () => {
   const { id } = await createWebhook(user, { url: sink.url })
   let rotations: Promise<number>[] = []
   await app.db.transaction(async (tx) => {
     await tx.query('select 1 from webhooks where id = $1 for update', [id])
     rotations = [1, 2].map(() => user.post(`/api/webhooks/${id}/rotate-secret`).then(({ status }) => status))
-    await eventually(async () => (await waiting()) === 2)
+    await eventually(async () => (await app.lockWaiters()) === 2)
   })
   expect(await Promise.all(rotations)).toEqual([200, 200])
   await user.post(`/api/webhooks/${id}/test`, {})

@@ -45,6 +45,13 @@ export async function startTestApp(options: TestAppOptions = {}) {
       return replica
     },
     createUser: (fields: Record<string, unknown> = {}) => createUser(api, fields),
+    /** How many wait for a lock, in this database alone: others test at the same time. */
+    lockWaiters: async (): Promise<number> => {
+      const { rowCount } = await server.context.db.query(
+        `select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
+      )
+      return rowCount!
+    },
     /** The same calls with the key of `user`, answered by a replica. */
     as: (user: TestUser, replica: { url: string }) => callsOf(request(replica.url), user.api_key),
     /** Calls with another key than the one of the registration. */
