@@ -65,7 +65,7 @@ function describeMachine() {
   console.log(`Node ${process.version}, ${availableParallelism()} cores (${cpus()[0]?.model.trim()}), ${gigabytes} GB.`)
   console.log(
     pinned
-      ? 'The server under test has core 0 to itself; load, engine, PostgreSQL (fsync on) and Redis share core 1.'
+      ? 'The server under test has core 0 to itself; load, engine, PostgreSQL (fsync on) and Redis share the rest.'
       : 'Nothing is pinned (no taskset, or one core only): trust the CPU figures more than the rates.',
   )
 }

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import pg from 'pg'
+import { BEGIN_BY_KEYS } from '../src/db/database.js'
 import { startChild } from './support/child-server.js'
 import { type ConnectedNumber, type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 import { WebhookSink } from './support/webhook-sink.js'
@@ -65,6 +66,8 @@ afterAll(async () => {
 interface Plan {
   'Node Type': string
   'Relation Name'?: string
+  'Actual Rows'?: number
+  'Actual Loops'?: number
   Plans?: Plan[]
 }
 
@@ -132,6 +135,31 @@ it('an API key costs one look-up in an index, and none while it is cached', asyn
     ['users', 'Index Scan'],
   ])
   expect((await check()).size).toBe(0)
+})
+
+it('a claim of deliveries looks at each due queue once, also where the table is small', async () => {
+  const DUE = 128
+  const statements = await asked(async () => void (await app.crew.delivery.runAll()), { of: 'work' })
+  const text = [...statements.keys()].find((statement) => statement.includes('of q skip locked'))!
+  let plan: Plan
+  const done = app.db.transaction(async (tx) => {
+    await tx.query('delete from webhook_queues')
+    await tx.query(
+      `insert into webhook_queues (webhook_id, user_id, due_at)
+       select id, user_id, now() from webhooks order by id limit ${DUE}`,
+    )
+    await tx.query('analyze webhook_queues')
+    await tx.query(`prepare claim as ${text}`)
+    const { rows } = await tx.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
+      `explain (analyze, format json) execute claim(now(), 'nobody', '{}', '{}', 256)`,
+    )
+    plan = rows[0]!['QUERY PLAN'][0].Plan
+    throw new Error('The workers must not see these queues.')
+  }, BEGIN_BY_KEYS)
+  await expect(done).rejects.toThrow('must not see')
+  const reads = nodesOf(plan!).filter((node) => node['Relation Name'] === 'webhook_queues')
+  const seen = reads.map((node) => node['Actual Rows']! * node['Actual Loops']!)
+  expect(seen.reduce((sum, n) => sum + n, 0)).toBe(2 * DUE) // to choose them, and to lock them
 })
 
 /** Queue, receipts, incoming messages, deliveries, take-over, each worker's round: what goes on beside the calls. */

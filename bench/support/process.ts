@@ -12,11 +12,11 @@ const PROBE = fileURLToPath(new URL('../probe.cjs', import.meta.url))
 export const pinned = availableParallelism() > 1 && spawnSync('taskset', ['-V']).status === 0
 
 const SERVER_CORE = '0'
-const OTHER_CORE = '1'
+const OTHER_CORES = availableParallelism() > 2 ? `1-${availableParallelism() - 1}` : '1'
 
 /** Moves this process, and with it all it starts unpinned (engine, PostgreSQL, Redis), off the server's core. */
 export function stepAside(): void {
-  if (pinned) spawnSync('taskset', ['-acp', OTHER_CORE, String(process.pid)])
+  if (pinned) spawnSync('taskset', ['-acp', OTHER_CORES, String(process.pid)])
 }
 
 export interface Cost {

@@ -45,7 +45,8 @@ export interface ClaimScope {
 
 /**
  * Locks queues that are due: first one of each user, then their second ones, and within that who waits longest.
- * A queue that another worker holds is left to it, so that deliveries keep their order.
+ * A queue that another worker holds is left to it, so that deliveries keep their order. What is looked at again under the
+ * lock says `is true`, or the planner would find a small table's due queues anew for each of them instead of by its key.
  */
 export async function lockDue(tx: Queryable, scope: ClaimScope, limit: number): Promise<DueQueue[]> {
   const { rows } = await tx.query<Locked>(
@@ -60,7 +61,8 @@ export async function lockDue(tx: Queryable, scope: ClaimScope, limit: number): 
                                 and (holder is null or holder = $2 or held_until < greatest($1, now()))
                               order by due_at limit 512) waiting) ranked
               order by turn, due_at limit 4 * $5) first using (webhook_id)
-      where q.due_at <= greatest($1, now()) and (q.holder is null or q.holder = $2 or q.held_until < greatest($1, now()))
+      where (q.due_at <= greatest($1, now())) is true
+        and (q.holder is null or q.holder = $2 or q.held_until < greatest($1, now()))
       order by first.turn, q.due_at
       limit $5
         for no key update of q skip locked`,
