@@ -46,8 +46,15 @@ interface Turn {
   /** How many it may have. */
   room: number
   in_hand: InHand[]
+}
+
+/** What it got. */
+interface Share extends Turn {
+  enabled: boolean
   taken: number
 }
+
+type Found = Omit<DueDelivery, 'target' | 'probe'> & { turn: number; bytes: number }
 
 /**
  * Takes what is due, a few per webhook, so that one long backlog cannot fill the claim. Nothing is written on the
@@ -63,14 +70,29 @@ export async function claimDue(
   const queues = await webhookQueues.lockDue(tx, scope, limits.webhooks)
   if (queues.length === 0) return { due: [], webhooks: 0, full: false, more: false }
   const turns = queues.map((queue): Turn => {
-    const room = !queue.enabled ? 0 : queue.probe ? 1 : limits.per_webhook
     // What leaves the hand before the claim has ended was in it when the queue was locked.
-    return { queue, room, in_hand: [...inHandOf(queue.webhook_id)], taken: 0 }
+    return { queue, room: queue.probe ? 1 : limits.per_webhook, in_hand: [...inHandOf(queue.webhook_id)] }
   })
-  const { due, bytes } = await take(tx, scope.now, turns, limits)
-  const full = due.length === limits.total || bytes >= limits.bytes
-  await tx.commitWith(webhookQueues.reschedule(tx, scope, looksOf(turns, full)))
-  const webhooks = turns.filter(({ taken }) => taken > 0).length
+  const webhookIds = queues.map(({ webhook_id }) => webhook_id)
+  const [targets, found] = await Promise.all([
+    webhookQueues.listTargets(tx, webhookIds),
+    take(tx, scope.now, turns, limits),
+  ])
+  const full = found.length === limits.total || (found.at(-1)?.bytes ?? 0) >= limits.bytes
+  const shares = turns.map((turn): Share => ({
+    ...turn,
+    enabled: targets.get(turn.queue.webhook_id)!.enabled,
+    taken: 0,
+  }))
+  const due = found.flatMap((row): DueDelivery[] => {
+    const share = shares[row.turn - 1]!
+    if (!share.enabled) return []
+    share.taken++
+    const { webhook_id, probe } = share.queue
+    return [Object.assign(row, { target: targets.get(webhook_id)!, probe })]
+  })
+  await tx.commitWith(webhookQueues.reschedule(tx, scope, looksOf(shares, full)))
+  const webhooks = shares.filter(({ taken }) => taken > 0).length
   return { due, webhooks, full, more: full || queues.length === limits.webhooks }
 }
 
@@ -78,9 +100,9 @@ export async function claimDue(
  * What is due and not in hand: the queues in turn, each in its order, so that the oldest backlog does not fill the claim.
  * Put in order before the payloads come, which a sort would carry along.
  */
-async function take(tx: Queryable, now: Date, turns: Turn[], limits: ClaimLimits) {
+async function take(tx: Queryable, now: Date, turns: Turn[], limits: ClaimLimits): Promise<Found[]> {
   const inHand = turns.flatMap(({ in_hand }) => in_hand)
-  const { rows } = await tx.query<Omit<DueDelivery, 'target' | 'probe'> & { turn: number; bytes: number }>(
+  const { rows } = await tx.query<Found>(
     `select id, version, attempts, attempts_from, phone_number_id, turn, event_id, event_type, payload::text as payload,
             bytes
        from (select p.id, p.version, p.attempts, p.attempts_from, p.phone_number_id, p.turn, p.due_at,
@@ -109,19 +131,14 @@ async function take(tx: Queryable, now: Date, turns: Turn[], limits: ClaimLimits
       limits.bytes,
     ],
   )
-  const due = rows.map((row): DueDelivery => {
-    const turn = turns[row.turn - 1]!
-    turn.taken++
-    return Object.assign(row, { target: turn.queue, probe: turn.queue.probe })
-  })
-  return { due, bytes: rows.at(-1)?.bytes ?? 0 }
+  return rows
 }
 
 /** When the claim was full before their turn, queues keep their place. */
-function looksOf(turns: Turn[], full: boolean): webhookQueues.Look[] {
-  return turns
-    .filter(({ queue, taken }) => taken > 0 || !full || !queue.enabled)
-    .map(({ queue: { webhook_id, enabled, probe }, room, in_hand, taken }) => ({
+function looksOf(shares: Share[], full: boolean): webhookQueues.Look[] {
+  return shares
+    .filter(({ enabled, taken }) => taken > 0 || !full || !enabled)
+    .map(({ queue: { webhook_id, probe }, enabled, room, in_hand, taken }) => ({
       webhook_id,
       enabled,
       probed: probe && taken > 0,

@@ -21,13 +21,8 @@ export interface OlderSecret {
 
 export type Secrets = Pick<Target, 'secret' | 'previous_secret' | 'previous_secret_until' | 'older_secrets'>
 
-/** A queue that is due, with where its deliveries go. */
-export interface DueQueue extends Target {
-  enabled: boolean
-  probe: boolean
-}
-
-interface Locked {
+/** A queue that is due, locked for a claim. */
+export interface DueQueue {
   webhook_id: number
   /** Its breaker tries the receiver again: it may have one delivery. */
   probe: boolean
@@ -49,7 +44,7 @@ export interface ClaimScope {
  * lock says `is true`, or the planner would find a small table's due queues anew for each of them instead of by its key.
  */
 export async function lockDue(tx: Queryable, scope: ClaimScope, limit: number): Promise<DueQueue[]> {
-  const { rows } = await tx.query<Locked>(
+  const { rows } = await tx.query<DueQueue>(
     `select q.webhook_id, q.open_until is not null as probe
        from webhook_queues q
        join (select webhook_id, turn
@@ -68,20 +63,21 @@ export async function lockDue(tx: Queryable, scope: ClaimScope, limit: number): 
         for no key update of q skip locked`,
     [scope.now, scope.holder, scope.busy_webhooks, scope.busy_users, limit],
   )
-  return withTargets(tx, rows)
+  return rows
 }
 
-/** Asked for under the locks: the statement that takes them would still see what a change has just replaced. */
-async function withTargets(tx: Queryable, locked: Locked[]): Promise<DueQueue[]> {
-  if (locked.length === 0) return []
-  const { rows } = await tx.query<Omit<DueQueue, 'probe'>>(
+/**
+ * Where the deliveries of these webhooks go. Asked for under the locks of their queues: the statement that takes those
+ * would still see what a change has just replaced.
+ */
+export async function listTargets(tx: Queryable, ids: number[]): Promise<Map<number, Target & { enabled: boolean }>> {
+  const { rows } = await tx.query<Target & { enabled: boolean }>(
     `select id as webhook_id, enabled and deleted_at is null as enabled, user_id, url, headers, secret, previous_secret,
             previous_secret_until, older_secrets
        from webhooks where id = any($1::bigint[])`,
-    [locked.map(({ webhook_id }) => webhook_id)],
+    [ids],
   )
-  const byId = new Map(rows.map((row) => [row.webhook_id, row]))
-  return locked.map(({ webhook_id, probe }) => Object.assign(byId.get(webhook_id)!, { probe }))
+  return new Map(rows.map((row) => [row.webhook_id, row]))
 }
 
 /** What a claim found in a queue. */
