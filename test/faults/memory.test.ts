@@ -99,15 +99,16 @@ measured(
   'with twenty large files sent at once by as many users, it stays under 384 MB, and all of them are taken',
   async () => {
     const file = Buffer.concat([Buffer.from('%PDF-1.4\n'), randomBytes(12 * MEBIBYTE)]).toString('base64')
+    // Before the bodies are made: that takes longer here than a connection to the database may.
+    const { rows } = await app.db.query<{ user_id: number; token: string }>(
+      `select distinct on (user_id) user_id, token from phone_numbers where display_name = 'Many' order by user_id`,
+    )
+    const tokens = new Map(rows.map(({ user_id, token }) => [user_id, token]))
     let most = 0
     const timer = setInterval(() => (most = Math.max(most, residentMebibytes())), 20)
     const statuses = await Promise.all(
       users.map(async (user) => {
-        const [number] = (await app.as(user, child).get('/api/phone-numbers?limit=1')).body.phone_numbers
-        const { rows } = await app.db.query<{ token: string }>('select token from phone_numbers where id = $1', [
-          number.id,
-        ])
-        const body = { token: rows[0]!.token, number: '628000000003', mediaType: 'document', base64: file }
+        const body = { token: tokens.get(user.id), number: '628000000003', mediaType: 'document', base64: file }
         return (await app.as(user, child).post('/api/messages/send-media?wait=3', body)).status
       }),
     ).finally(() => clearInterval(timer))
