@@ -66,6 +66,15 @@ it('when all hands were full, what waited goes as soon as there is room', async 
   await allArriveWhen(owed, () => sink.letGo(200))
 })
 
+it('what waits for disabled webhooks, and would fill a claim, keeps nobody else waiting', async () => {
+  await owe(32, 1)
+  await app.db.query(`update webhook_queues set due_at = due_at - interval '1 minute'`)
+  await app.db.query('update webhooks set enabled = false')
+  const owed = await owe(1, 1)
+  worker.start()
+  await allArriveWhen(owed, () => sink.letGo(200))
+})
+
 it("posts of one user that hang leave another user's way to the same host free", async () => {
   await owe(1, 20)
   worker.start()

@@ -12,7 +12,7 @@ const PROBE = fileURLToPath(new URL('../probe.cjs', import.meta.url))
 export const pinned = availableParallelism() > 1 && spawnSync('taskset', ['-V']).status === 0
 
 const SERVER_CORE = '0'
-const OTHER_CORES = availableParallelism() > 2 ? `1-${availableParallelism() - 1}` : '1'
+const OTHER_CORES = `1-${availableParallelism() - 1}`
 
 /** Moves this process, and with it all it starts unpinned (engine, PostgreSQL, Redis), off the server's core. */
 export function stepAside(): void {

@@ -46,11 +46,6 @@ interface Turn {
   /** How many it may have. */
   room: number
   in_hand: InHand[]
-}
-
-/** What it got. */
-interface Share extends Turn {
-  enabled: boolean
   taken: number
 }
 
@@ -71,7 +66,7 @@ export async function claimDue(
   if (queues.length === 0) return { due: [], webhooks: 0, full: false, more: false }
   const turns = queues.map((queue): Turn => {
     // What leaves the hand before the claim has ended was in it when the queue was locked.
-    return { queue, room: queue.probe ? 1 : limits.per_webhook, in_hand: [...inHandOf(queue.webhook_id)] }
+    return { queue, room: queue.probe ? 1 : limits.per_webhook, in_hand: [...inHandOf(queue.webhook_id)], taken: 0 }
   })
   const webhookIds = queues.map(({ webhook_id }) => webhook_id)
   const [targets, found] = await Promise.all([
@@ -79,20 +74,15 @@ export async function claimDue(
     take(tx, scope.now, turns, limits),
   ])
   const full = found.length === limits.total || (found.at(-1)?.bytes ?? 0) >= limits.bytes
-  const shares = turns.map((turn): Share => ({
-    ...turn,
-    enabled: targets.get(turn.queue.webhook_id)!.enabled,
-    taken: 0,
-  }))
+  const isEnabled = ({ webhook_id }: DueQueue) => targets.get(webhook_id)!.enabled
   const due = found.flatMap((row): DueDelivery[] => {
-    const share = shares[row.turn - 1]!
-    if (!share.enabled) return []
-    share.taken++
-    const { webhook_id, probe } = share.queue
-    return [Object.assign(row, { target: targets.get(webhook_id)!, probe })]
+    const turn = turns[row.turn - 1]!
+    if (!isEnabled(turn.queue)) return []
+    turn.taken++
+    return [Object.assign(row, { target: targets.get(turn.queue.webhook_id)!, probe: turn.queue.probe })]
   })
-  await tx.commitWith(webhookQueues.reschedule(tx, scope, looksOf(shares, full)))
-  const webhooks = shares.filter(({ taken }) => taken > 0).length
+  await tx.commitWith(webhookQueues.reschedule(tx, scope, looksOf(turns, isEnabled, full)))
+  const webhooks = turns.filter(({ taken }) => taken > 0).length
   return { due, webhooks, full, more: full || queues.length === limits.webhooks }
 }
 
@@ -135,14 +125,14 @@ async function take(tx: Queryable, now: Date, turns: Turn[], limits: ClaimLimits
 }
 
 /** When the claim was full before their turn, queues keep their place. */
-function looksOf(shares: Share[], full: boolean): webhookQueues.Look[] {
-  return shares
-    .filter(({ enabled, taken }) => taken > 0 || !full || !enabled)
-    .map(({ queue: { webhook_id, probe }, enabled, room, in_hand, taken }) => ({
-      webhook_id,
-      enabled,
-      probed: probe && taken > 0,
-      more: enabled && (full || taken === room),
+function looksOf(turns: Turn[], isEnabled: (queue: DueQueue) => boolean, full: boolean): webhookQueues.Look[] {
+  return turns
+    .filter(({ queue, taken }) => taken > 0 || !full || !isEnabled(queue))
+    .map(({ queue, room, in_hand, taken }) => ({
+      webhook_id: queue.webhook_id,
+      enabled: isEnabled(queue),
+      probed: queue.probe && taken > 0,
+      more: isEnabled(queue) && (full || taken === room),
       held: taken > 0 || in_hand.length > 0,
     }))
 }

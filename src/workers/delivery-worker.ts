@@ -89,7 +89,8 @@ export class DeliveryWorker {
       busy,
       (id) => this.hands.of(id)?.deliveries ?? [],
     )
-    this.webhooksPerClaim = full ? 2 * webhooks : PER_CLAIM
+    // What fills a claim may all be of webhooks that are disabled, and is left.
+    this.webhooksPerClaim = full && webhooks > 0 ? 2 * webhooks : PER_CLAIM
     const claimed = performance.now()
     for (const delivery of due) this.launch({ delivery, claimed })
     if (more) this.worker.wake()
