@@ -4,6 +4,7 @@ import type { Context } from './context.js'
 import { isDatabaseDown } from './db/database.js'
 import { noSuchAddress } from './errors.js'
 import { handleErrors } from './middleware/handle-errors.js'
+import { refuseMethod } from './middleware/refuse-method.js'
 import { requestId } from './middleware/request-id.js'
 import { requestLog } from './middleware/request-log.js'
 import { adminRoutes } from './routes/admin.js'
@@ -22,11 +23,12 @@ export function buildApp(ctx: Context): express.Express {
   app.set('trust proxy', ctx.config.http.trust_proxy)
   app.set('etag', false)
   const logged = requestLog(ctx.log, ctx.requestLog)
+  const [api, admin] = [apiRoutes(ctx), adminRoutes(ctx)]
   app.use(requestId())
   // What is called most comes first: every layer before it costs each of its requests.
   app.use('/internal', logged, internalRoutes(ctx))
-  app.use(['/api/v1/admin', '/api/admin'], logged, securityHeaders(), adminRoutes(ctx), notThere)
-  app.use(['/api/v1', '/api'], logged, securityHeaders(), apiRoutes(ctx), notThere)
+  app.use(['/api/v1/admin', '/api/admin'], logged, securityHeaders(), admin, refuseMethod(admin), notThere)
+  app.use(['/api/v1', '/api'], logged, securityHeaders(), api, refuseMethod(api), notThere)
   app.use(healthRoutes(ctx))
   app.use(logged)
   app.use('/', pageRoutes(ctx))

@@ -40,6 +40,7 @@ import { Membership } from './services/membership.js'
 import { MessageMediaService } from './services/message-media.js'
 import { MessageService } from './services/messages.js'
 import { NumberChanges } from './services/number-changes.js'
+import { NumberCreation } from './services/number-creation.js'
 import { NumberConnections } from './services/number-connections.js'
 import { NumberReports } from './services/number-reports.js'
 import { NumberSettings } from './services/number-settings.js'
@@ -111,7 +112,8 @@ export function buildContext(config: Config, resources: Resources) {
   })
   const queue = new QueueService(db, bus)
   const messages = new MessageService(db, lanes, drafting, queue, waitingRoom)
-  const phoneNumbers = new PhoneNumberService(db, removals, linking, placement, webhookGuard, bus)
+  const phoneNumbers = new PhoneNumberService(db, removals, bus)
+  const numberCreation = new NumberCreation(db, linking, placement, webhookGuard)
   const webhooks = new WebhookService(db, webhookGuard, bus, clock)
   const numberConnections = new NumberConnections(db, instances, linking, changes, removals, config.users)
   const loginBackoff = new LoginBackoff(db, clock, config.auth.jwt_secret)
@@ -158,6 +160,7 @@ export function buildContext(config: Config, resources: Resources) {
     serverAdministration: new ServerAdministration(db, pool, placement),
     evacuation: new Evacuation(db, changes),
     instanceImport: new InstanceImport(db, pool, instances, changes),
+    numberCreation,
     numberConnections,
     linkPages: new LinkPages(db, linking, numberConnections, config.http),
     numberSettings: new NumberSettings(db, instances, webhooks),

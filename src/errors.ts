@@ -6,6 +6,7 @@ const STATUS_BY_CODE = {
   plan_limit_reached: 403,
   plan_expired: 403,
   not_found: 404,
+  method_not_allowed: 405,
   conflict: 409,
   email_taken: 409,
   phone_number_not_connected: 409,
@@ -44,6 +45,8 @@ export const invalidRequest = (message: string, details?: unknown) =>
   new AppError('invalid_request', message, { details })
 export const notFound = (noun: string) =>
   new AppError('not_found', `There is no such ${noun}. Check the id, and that the API key belongs to its owner.`)
+export const methodNotAllowed = (allowed: string) =>
+  new AppError('method_not_allowed', `This address takes ${allowed}. docs/api.md lists all calls.`)
 export const noSuchAddress = () => new AppError('not_found', 'There is no such address. docs/api.md lists them all.')
 export const unauthorized = (message: string) => new AppError('unauthorized', message)
 export const unavailable = (message: string, cause?: unknown) =>

@@ -36,13 +36,19 @@ export function createLogger(level: string, destination: pino.DestinationStream 
   return pino(options, destination)
 }
 
+/** What is kept for a file that cannot grow; later lines are lost. */
+const MAX_KEPT_BYTES = 4 * 1024 * 1024
+
 /**
  * Lines go out together, some pages at a time or after a moment; pino writes what is left at the exit. A file that cannot
- * grow loses lines, which is no reason to stop serving.
+ * grow loses lines, which is no reason to stop serving, nor to stay when asked to stop: pino would try until it can.
  */
 function output(): pino.DestinationStream {
-  const destination = pino.destination({ dest: 1, sync: false, minLength: 12_288, periodicFlush: 200 })
-  destination.on('error', () => undefined)
+  const batches = { minLength: 12_288, maxLength: MAX_KEPT_BYTES, periodicFlush: 200 }
+  const destination = pino.destination({ dest: 1, sync: false, ...batches })
+  const flushSync = destination.flushSync.bind(destination)
+  destination.on('error', () => (destination.flushSync = () => undefined))
+  destination.on('drain', () => (destination.flushSync = flushSync))
   return destination
 }
 

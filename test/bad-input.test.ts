@@ -176,7 +176,24 @@ it.each([
 it('answers 404 to ids nobody has and to addresses that are none', async () => {
   for (const path of [`/api/phone-numbers/${Number.MAX_SAFE_INTEGER}/status`, '/api/nothing', '/nothing', '/api/%zz/x'])
     expectRefusal(await user.get(path), 404, 'not_found')
-  expectRefusal(await user.post('/api/user/profile'), 404, 'not_found')
+})
+
+it.each([
+  ['/api/user/profile', 'GET, HEAD, PATCH'],
+  ['/api/v1/phone-numbers/abc/status', 'GET, HEAD'],
+  ['/api/webhooks/7', 'GET, HEAD, PATCH, DELETE'],
+  ['/api/user', 'DELETE'],
+])('says that %s takes %s', async (path, allowed) => {
+  const refused = await user.post(path)
+  expectRefusal(refused, 405, 'method_not_allowed')
+  expect(refused.headers.allow).toBe(allowed)
+  expect(refused.body.error.message).toContain(allowed)
+})
+
+it('tells whoever has no key yet that auth is asked with POST, not that a key is missing', async () => {
+  for (const path of ['register', 'login', 'reset-password'])
+    expectRefusal(await app.api.get(`/api/auth/${path}`), 405, 'method_not_allowed')
+  expectRefusal(await app.api.post('/api/auth/signup'), 401, 'unauthorized')
 })
 
 it('says in plain words what is wrong with each field, once for each', async () => {

@@ -123,6 +123,66 @@ it('exists without a QR code where none comes in time, and shows it later', asyn
   expect(created.body.phone_number).toMatchObject({ status: 'connecting', qr_code: null, qr_expires_at: null })
 }, 30_000)
 
+describe('repeated with its Idempotency-Key', () => {
+  const keyed = (user: TestUser, key: string, fields: object = {}) => create(user, fields).set('idempotency-key', key)
+  const webhook_url = 'http://127.0.0.1:9/hook'
+
+  it('makes one number, also when all calls come at once, and tells each the same', async () => {
+    const user = await app.createUser({ plan_type: 'starter' })
+    const answers = await Promise.all(Array.from({ length: 10 }, () => keyed(user, 'shop-7', { webhook_url })))
+    answers.push(await keyed(user, 'shop-7', { webhook_url }))
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 201))
+    const told = answers.map(({ body }) => {
+      const { id, token, webhook_secret, status } = body.phone_number
+      return JSON.stringify({ id, token, webhook_secret, status })
+    })
+    expect(new Set(told)).toEqual(new Set([expect.stringMatching(/"webhook_secret":"whsec_.*"status":"qr_ready"/)]))
+    expect(instancesOfUser(user).reduce((a, b) => a + b)).toBe(1)
+    expect(await numbersOf(user)).toHaveLength(1)
+    expect((await user.get('/api/webhooks')).body.webhooks).toHaveLength(1)
+  })
+
+  it('refuses the key for another call, and knows nobody else’s', async () => {
+    const [user, other] = [await app.createUser(), await app.createUser()]
+    const first = await keyed(user, 'shop-8')
+    expectRefusal(await keyed(user, 'shop-8', { metadata: { shop: 'B' } }), 422, 'idempotency_mismatch')
+    const { token } = await app.connectedNumber(user)
+    const text = { token, number: '628000000001', text: 'Once' }
+    const send = (key: string) => user.post('/api/messages/send-text?wait=0', text).set('idempotency-key', key)
+    expectRefusal(await send('shop-8'), 422, 'idempotency_mismatch')
+    expect((await send('order-8')).status).toBe(202)
+    expectRefusal(await keyed(user, 'order-8'), 422, 'idempotency_mismatch')
+    const theirs = await keyed(other, 'shop-8')
+    expect(theirs.status).toBe(201)
+    expect(theirs.body.phone_number.id).not.toBe(first.body.phone_number.id)
+    expect(await numbersOf(user)).toHaveLength(2)
+  })
+
+  it('frees the key when no number came of it', async () => {
+    const user = await app.createUser()
+    for (const { controls } of app.sandboxes) controls.setTroubles({ refuse: '503' })
+    const refused = await Promise.all(Array.from({ length: 4 }, () => keyed(user, 'shop-9')))
+    for (const answer of refused) expectRefusal(answer, 503, 'unavailable')
+    for (const { controls } of app.sandboxes) controls.clearTroubles()
+    await app.crew.monitor.checkAll()
+    expect(await numbersOf(user)).toEqual([])
+    expect((await keyed(user, 'shop-9', { display_name: 'Other' })).status).toBe(201)
+  })
+
+  it('makes no second number in place of a deleted one, until a day has passed', async () => {
+    const user = await app.createUser()
+    const first = await keyed(user, 'shop-10')
+    await user.delete(`/api/phone-numbers/${first.body.phone_number.id}`)
+    expectRefusal(await keyed(user, 'shop-10'), 409, 'conflict')
+    await app.db.query(`update idempotency_keys set created_at = now() - interval '25 hours' where user_id = $1`, [
+      user.id,
+    ])
+    const second = await keyed(user, 'shop-10')
+    expect(second.status).toBe(201)
+    expect((await keyed(user, 'shop-10')).body.phone_number.id).toBe(second.body.phone_number.id)
+  })
+})
+
 it('tries the next server when one cannot be reached, and says no_capacity when none can', async () => {
   const user = await app.createUser()
   await app.sandboxes[0]!.close()

@@ -1,4 +1,5 @@
-import { startChild } from './support/child-server.js'
+import { open } from 'node:fs/promises'
+import { spawnServer, startChild } from './support/child-server.js'
 import { type ConnectedNumber, type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 
 let app: TestApp
@@ -62,4 +63,22 @@ it('says so to load balancers while it stops, and takes no new calls', async () 
   expect(await ended).toBe(0)
   await expect(fetch(`${child.url}/livez`)).rejects.toThrow()
   expect(sentTexts().length).toBeGreaterThan(0)
+})
+
+it('a server whose log is on a full disk serves, and ends when it is asked to', async () => {
+  const full = await open('/dev/full', 'a')
+  const { child, url, exited } = await spawnServer(app, {}, full.fd)
+  await full.close()
+  const isReady = () =>
+    fetch(`${url}/readyz`).then(
+      ({ status }) => status === 200,
+      () => false,
+    )
+  await eventually(isReady, 20_000)
+  const profile = await app.as(user, { url }).get('/api/user/profile')
+  expect(profile.status).toBe(200)
+  child.kill('SIGTERM')
+  const tooLong = setTimeout(() => child.kill('SIGKILL'), 20_000)
+  expect(await exited).toEqual([0, null])
+  clearTimeout(tooLong)
 })

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import type { Context } from '../context.js'
 import { checkScopes } from '../middleware/authenticate.js'
 import { Flag } from './fields.js'
-import { Id, Page, nextCursor, numeric, parse, parseField, parseQuery, withoutNulls } from './parse.js'
+import { Id, IdempotencyKey, Page, nextCursor, numeric, parse, parseField, parseQuery, withoutNulls } from './parse.js'
 import { presentNumber, presentQr, reasonOf, sendPicture, wantsPicture } from './present-number.js'
 
 /** Multipart and urlencoded bodies know only text. */
@@ -50,15 +50,19 @@ function checkWebhook({ access }: Request, { webhook_url }: { webhook_url?: stri
   if (webhook_url !== undefined) checkScopes(access, ['webhooks'])
 }
 
-type Services = Pick<Context, 'phoneNumbers' | 'numberConnections' | 'numberSettings' | 'numberReports' | 'queue'>
+type Services = Pick<
+  Context,
+  'phoneNumbers' | 'numberCreation' | 'numberConnections' | 'numberSettings' | 'numberReports' | 'queue'
+>
 
 export function phoneNumberController(services: Services) {
-  const { phoneNumbers, numberConnections, numberSettings, numberReports, queue } = services
+  const { phoneNumbers, numberCreation, numberConnections, numberSettings, numberReports, queue } = services
   return {
     create: async (req: Request, res: Response) => {
       const input = parse(CreateBody, req.body)
       checkWebhook(req, input)
-      const { phone, webhook_secret } = await phoneNumbers.create(req.user, input)
+      const { idempotency_key } = parse(IdempotencyKey, req.headers)
+      const { phone, webhook_secret } = await numberCreation.create(req.user, input, idempotency_key)
       const secret = webhook_secret === undefined ? {} : { webhook_secret }
       res.status(201).json({ success: true, phone_number: { ...presentNumber(phone), ...presentQr(phone), ...secret } })
     },

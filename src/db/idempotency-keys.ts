@@ -6,9 +6,11 @@ export interface IdempotencyKey {
   body_hash: Buffer
 }
 
+/** What a key stands for: a message, or a phone number. */
 export interface Remembered {
   body_hash: Buffer
-  message_id: number
+  message_id: number | null
+  phone_number_id: number | null
 }
 
 const HOURS = 24
@@ -19,7 +21,7 @@ export async function findEach(
   wanted: { user_id: number; key: string }[],
 ): Promise<(Remembered | undefined)[]> {
   const { rows } = await db.query<Remembered & { place: number }>(
-    `select w.place, k.body_hash, k.message_id
+    `select w.place, k.body_hash, k.message_id, k.phone_number_id
        from unnest($1::bigint[], $2::text[]) with ordinality as w (user_id, key, place)
        join idempotency_keys k on k.user_id = w.user_id and k.key = w.key
                               and k.created_at > now() - make_interval(hours => ${HOURS})`,
@@ -41,7 +43,7 @@ export async function take(tx: Queryable, keys: IdempotencyKey[]): Promise<Map<s
          from unnest($1::bigint[], $2::text[], $3::bytea[]) as n (user_id, key, body_hash)) named
       order by user_id, key
          on conflict (user_id, key) do update
-        set body_hash = excluded.body_hash, message_id = excluded.message_id, created_at = now()
+        set body_hash = excluded.body_hash, message_id = excluded.message_id, phone_number_id = null, created_at = now()
       where k.created_at <= now() - make_interval(hours => ${HOURS})
      returning user_id, key, message_id`,
     [keys.map((k) => k.user_id), keys.map((k) => k.key), keys.map((k) => k.body_hash)],
@@ -49,7 +51,20 @@ export async function take(tx: Queryable, keys: IdempotencyKey[]): Promise<Map<s
   return new Map(rows.map((row) => [`${row.user_id} ${row.key}`, row.message_id]))
 }
 
-/** Frees keys whose message was not accepted after all. */
+/** Takes a key that stands for a phone number from now on; false when somebody holds it. */
+export async function takeForNumber(tx: Queryable, key: IdempotencyKey, phoneNumberId: number): Promise<boolean> {
+  const { rowCount } = await tx.query(
+    `insert into idempotency_keys as k (user_id, key, body_hash, phone_number_id) values ($1, $2, $3, $4)
+         on conflict (user_id, key) do update
+        set body_hash = excluded.body_hash, message_id = null, phone_number_id = excluded.phone_number_id,
+            created_at = now()
+      where k.created_at <= now() - make_interval(hours => ${HOURS})`,
+    [key.user_id, key.key, key.body_hash, phoneNumberId],
+  )
+  return rowCount === 1
+}
+
+/** Frees keys whose message, or phone number, did not come to be after all. */
 export async function giveBack(tx: Queryable, keys: { user_id: number; key: string }[]): Promise<void> {
   if (keys.length === 0) return
   await tx.query(

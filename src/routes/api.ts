@@ -16,6 +16,7 @@ import { userController } from '../controllers/users.js'
 import { webhookController } from '../controllers/webhooks.js'
 import { authenticate, requireScope } from '../middleware/authenticate.js'
 import { parseBody } from '../middleware/parse-body.js'
+import { refuseMethod } from '../middleware/refuse-method.js'
 import { ByteRoom } from '../services/byte-room.js'
 import { limitByAddress, limitByKey, limitByUser } from '../middleware/rate-limit.js'
 
@@ -48,11 +49,14 @@ export function apiRoutes(ctx: Context): Router {
   const limitAuth = limitByAddress('auth', rate_limits.auth_per_minute, ctx.redis)
   const limitRefused = limitByAddress('refused', rate_limits.auth_per_minute * REFUSED_PER_LOGIN, ctx.redis)
 
+  const authRoutes = Router()
+    .post('/register', limitAuth, body, auth.register)
+    .post('/login', limitAuth, body, auth.logIn)
+    .post('/reset-password', limitAuth, body, auth.resetPassword)
+
   return (
     Router()
-      .post('/auth/register', limitAuth, body, auth.register)
-      .post('/auth/login', limitAuth, body, auth.logIn)
-      .post('/auth/reset-password', limitAuth, body, auth.resetPassword)
+      .use('/auth', authRoutes, refuseMethod(authRoutes))
 
       .use(authenticate(ctx.authenticator, limitRefused))
       .use(limitByUser('api', rate_limits.per_minute, ctx.redis))
@@ -91,6 +95,7 @@ export function apiRoutes(ctx: Context): Router {
       .post('/phone-numbers/create', requireScope('numbers'), body, phoneNumbers.create)
       .get('/phone-numbers', requireScope('read'), phoneNumbers.list)
       .patch('/phone-numbers/:id', requireScope('numbers'), body, phoneNumbers.update)
+      .get('/phone-numbers/:id', requireScope('read'), phoneNumbers.status)
       .get('/phone-numbers/:id/qr', requireScope('numbers'), phoneNumbers.qr)
       .get('/phone-numbers/:id/qr.png', requireScope('numbers'), phoneNumbers.qr)
       .post('/phone-numbers/:id/pairing-code', requireScope('numbers'), body, phoneNumbers.pairingCode)

@@ -7,6 +7,7 @@ import * as queue from '../db/message-queue.js'
 import * as usage from '../db/usage.js'
 import { AppError, notFound } from '../errors.js'
 import type { Day } from './days.js'
+import { type Idempotency, mismatch } from './idempotency.js'
 import { publicEvent } from './public-events.js'
 
 /** A checked message on its way into its lane. */
@@ -26,7 +27,7 @@ export interface Draft {
   send_at: Date | null
   retry_of: number | null
   bytes?: Buffer
-  idempotency?: { key: string; body_hash: Buffer }
+  idempotency?: Idempotency
 }
 
 export interface Accepted {
@@ -106,13 +107,7 @@ async function joinEarlier(tx: Queryable, { user_id, idempotency }: Draft): Prom
 
 /** The message that a key stands for, or the error for another body. */
 export const earlierOf = (found: idempotencyKeys.Remembered, bodyHash: Buffer): Accepted | AppError =>
-  found.body_hash.equals(bodyHash) ? { id: found.message_id, blocked: false } : mismatch()
-
-const mismatch = () =>
-  new AppError(
-    'idempotency_mismatch',
-    'This Idempotency-Key was used with another body. Use a new key for a new message.',
-  )
+  found.body_hash.equals(bodyHash) ? { id: found.message_id!, blocked: false } : mismatch()
 
 const keyOf = (draft: Draft) => `${draft.user_id} ${draft.idempotency!.key}`
 

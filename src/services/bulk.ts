@@ -5,7 +5,7 @@ import type { User } from '../db/users.js'
 import type { Bus } from '../cache/bus.js'
 import { type Accepted, type Draft, accept, earlierOf } from './acceptance.js'
 import type { Drafting, Envelope } from './drafting.js'
-import { hashOf } from './drafting.js'
+import { type Idempotency, namedBy } from './idempotency.js'
 import type { Files } from './media.js'
 import type { Body } from './message-content.js'
 import { tellReset } from './messages.js'
@@ -45,7 +45,7 @@ export class BulkService {
   ) {}
 
   async send(user: User, request: BulkRequest, idempotencyKey?: string): Promise<BulkResult[]> {
-    const items = request.items.map((item) => ({ ...item, idempotency: namedBy(idempotencyKey, request, item) }))
+    const items = request.items.map((item) => ({ ...item, idempotency: placeNamedBy(idempotencyKey, request, item) }))
     const earlier = await this.findEarlier(user, items)
     const fresh = items.filter(({ index }) => !earlier.has(index))
     const take = () => this.takeAll(user, request, fresh)
@@ -108,12 +108,11 @@ export class BulkService {
   }
 }
 
-type Item = BulkRequest['items'][number] & { idempotency?: { key: string; body_hash: Buffer } }
+type Item = BulkRequest['items'][number] & { idempotency?: Idempotency }
 
 /** Each item has a key of its own: that of the call, and its place in the list. */
-function namedBy(key: string | undefined, { token, from }: BulkRequest, { index, item }: BulkRequest['items'][number]) {
-  if (key === undefined) return undefined
-  return { key: `${key}#${index}`, body_hash: hashOf('bulk', { token, from, item }) }
+function placeNamedBy(key: string | undefined, { token, from }: BulkRequest, { index, item }: Item) {
+  return namedBy(key && `${key}#${index}`, 'bulk', { token, from, item })
 }
 
 function resultOf(index: number, result: Accepted | Error): BulkResult {

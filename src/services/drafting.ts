@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto'
 import type { Database } from '../db/database.js'
 import { GroupCommit } from '../db/group-commit.js'
 import * as messageRows from '../db/messages.js'
@@ -11,10 +10,9 @@ import { dayIn } from './days.js'
 import { fingerprintOf } from './fingerprint.js'
 import { engineNameOf } from './engine-names.js'
 import type { Route } from './lanes.js'
-import { type Files, MediaBatch, type MediaService, type MediaSource } from './media.js'
+import { type Files, MediaBatch, type MediaService } from './media.js'
 import { type Body, prepare } from './message-content.js'
 import { type Recipient, RecipientInvalid, parseRecipient } from './recipients.js'
-import { sha256 } from './sha256.js'
 import { refuseExpired } from './user-standing.js'
 
 /** How a message is to be sent, whatever it says. */
@@ -195,17 +193,4 @@ export function checkSendAt(at: Date | undefined, now: Date) {
 
 function asInvalid(err: unknown, path: string): unknown {
   return err instanceof RecipientInvalid ? invalidRequest(err.message, [{ path, message: err.message }]) : err
-}
-
-/** The same for the same request: what an Idempotency-Key stands for. Files count by their bytes. */
-export function hashOf(route: string, input: object): Buffer {
-  return sha256(`${route}\n${JSON.stringify(input, withDigest)}`)
-}
-
-type Upload = NonNullable<MediaSource['upload']>
-
-function withDigest(name: string, value: unknown): unknown {
-  if (name !== 'upload' || typeof value !== 'object') return value
-  const { bytes, ...file } = value as Upload
-  return { bytes: hash('sha256', bytes), ...file }
 }

@@ -34,7 +34,8 @@ export class Linking {
     const isReady = wish.pairing_number === undefined ? hasFreshQr : hasPairingCode
     const shown = await this.waitingRoom.until('phone_number.changed', phone.id, ms, async () => {
       const now = await find()
-      return now && (isReady(now) || now.status === 'connected') ? now : undefined
+      if (!now) return phone // it is gone, and no code will come
+      return isReady(now) || now.status === 'connected' ? now : undefined
     })
     return shown ?? (await find()) ?? phone
   }

@@ -10,7 +10,8 @@ import type { User } from '../db/users.js'
 import { AppError, notFound } from '../errors.js'
 import { type Accepted, earlierOf, quotaExceeded } from './acceptance.js'
 import { type Day, dayIn, nextMidnight } from './days.js'
-import { type Drafted, type Drafting, type Envelope, checkSendAt, hashOf } from './drafting.js'
+import { type Drafted, type Drafting, type Envelope, checkSendAt } from './drafting.js'
+import { type Idempotency, namedBy } from './idempotency.js'
 import type { Lanes } from './lanes.js'
 import type { Body } from './message-content.js'
 import type { QueueService } from './queue.js'
@@ -208,15 +209,6 @@ export class MessageService {
     })
     return settled ?? this.get(user, id)
   }
-}
-
-interface Idempotency {
-  key: string
-  body_hash: Buffer
-}
-
-function namedBy(key: string | undefined, call: string, request: object): Idempotency | undefined {
-  return key === undefined ? undefined : { key, body_hash: hashOf(call, request) }
 }
 
 const RETRYABLE = new Set(['failed', 'expired', 'canceled', 'unconfirmed'])

@@ -10,28 +10,21 @@ export type ChildServer = Awaited<ReturnType<typeof startChild>>
 
 /** The compiled program as a process of its own, on the database and the engines of `app`. */
 export async function startChild(app: TestApp, env: Record<string, string> = {}) {
-  const settings: Record<string, string> = {
-    ...(await environmentOf(app.database, app.sandboxes)),
-    LOG_LEVEL: 'info',
-    ...env,
-    PATH: process.env.PATH ?? '',
-  }
   const known = await processIds(app)
-  const child = spawn(process.execPath, [MAIN], { cwd: tmpdir(), env: settings, stdio: ['ignore', 'pipe', 'pipe'] })
+  const { child, url, exited } = await spawnServer(app, env, 'pipe')
   let output = ''
-  const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
   await new Promise<void>((resolve, reject) => {
     const read = (chunk: Buffer) => {
       output += chunk.toString()
       if (output.includes('answers at http')) resolve()
     }
-    child.stdout.on('data', read)
-    child.stderr.on('data', read)
+    child.stdout!.on('data', read)
+    child.stderr!.on('data', read)
     void exited.then(([code]) => reject(new Error(`it ended with ${code}:\n${output}`)))
   })
   const process_id = (await processIds(app)).find((id) => !known.includes(id))!
   return {
-    url: `http://127.0.0.1:${settings.PORT}`,
+    url,
     /** Its name among the processes of the database. */
     process_id,
     pid: child.pid!,
@@ -43,6 +36,19 @@ export async function startChild(app: TestApp, env: Record<string, string> = {})
       return (await exited)[0]
     },
   }
+}
+
+/** The same program without a wait for its first words, which go where `stdout` says. */
+export async function spawnServer(app: TestApp, env: Record<string, string>, stdout: 'pipe' | number) {
+  const settings: Record<string, string> = {
+    ...(await environmentOf(app.database, app.sandboxes)),
+    LOG_LEVEL: 'info',
+    ...env,
+    PATH: process.env.PATH ?? '',
+  }
+  const child = spawn(process.execPath, [MAIN], { cwd: tmpdir(), env: settings, stdio: ['ignore', stdout, 'pipe'] })
+  const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
+  return { child, url: `http://127.0.0.1:${settings.PORT}`, exited }
 }
 
 async function processIds(app: TestApp): Promise<number[]> {

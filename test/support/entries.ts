@@ -58,6 +58,7 @@ export const ENTRIES: Record<string, Entry> = {
 
   'POST /api/phone-numbers/create': { own: true, body: { display_name: 'Shop' } },
   'GET /api/phone-numbers': own,
+  'GET /api/phone-numbers/:id': ofNumber,
   'PATCH /api/phone-numbers/:id': { id: 'phone_number', body: { display_name: 'Mine' } },
   'GET /api/phone-numbers/:id/qr': ofNumber,
   'GET /api/phone-numbers/:id/qr.png': ofNumber,

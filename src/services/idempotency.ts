@@ -1,0 +1,31 @@
+import { hash } from 'node:crypto'
+import { AppError } from '../errors.js'
+import type { MediaSource } from './media.js'
+import { sha256 } from './sha256.js'
+
+/** The caller's name for a call, by which its repetition is known, and what the call asked for. */
+export interface Idempotency {
+  key: string
+  body_hash: Buffer
+}
+
+/** Undefined for a call that has no key. */
+export function namedBy(key: string | undefined, call: string, request: object): Idempotency | undefined {
+  return key === undefined ? undefined : { key, body_hash: hashOf(call, request) }
+}
+
+export const mismatch = () =>
+  new AppError('idempotency_mismatch', 'This Idempotency-Key was used with another call or body. Use a new key.')
+
+/** The same for the same request. Files count by their bytes. */
+function hashOf(call: string, request: object): Buffer {
+  return sha256(`${call}\n${JSON.stringify(request, withDigest)}`)
+}
+
+type Upload = NonNullable<MediaSource['upload']>
+
+function withDigest(name: string, value: unknown): unknown {
+  if (name !== 'upload' || typeof value !== 'object') return value
+  const { bytes, ...file } = value as Upload
+  return { bytes: hash('sha256', bytes), ...file }
+}
