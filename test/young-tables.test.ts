@@ -1,6 +1,7 @@
 import { BEGIN_BY_KEYS, type Queryable } from '../src/db/database.js'
 import * as messageQueue from '../src/db/message-queue.js'
 import * as reports from '../src/db/message-reports.js'
+import * as messages from '../src/db/messages.js'
 import { type TestApp, startTestApp } from './support/test-app.js'
 
 let app: TestApp
@@ -45,4 +46,17 @@ it('finds the messages of receipts by their WhatsApp ids, in whatever transactio
   }
   const plan = await planOf((tx) => reports.applyReceipts(tx, [receipt]), BEGIN_BY_KEYS)
   expect(plan).not.toMatch(/Seq Scan on messages|Hash Join|Merge Join/)
+})
+
+it.each([
+  ['what a send answers', (tx: Queryable) => messages.findOwned(tx, 1, 1)],
+  ['what is sent again', (tx: Queryable) => messages.findForRetry(tx, 1, 1)],
+  ['whose file is asked for', (tx: Queryable) => messages.findMediaSource(tx, 1, 1)],
+  ['what is scheduled', (tx: Queryable) => messageQueue.findScheduled(tx, 1, 1)],
+])('finds %s by its id, not among all messages of its user', async (_what, find) => {
+  for (const begin of [undefined, BEGIN_BY_KEYS]) {
+    const plan = await planOf(find, begin)
+    expect(plan).toContain('messages_pkey')
+    expect(plan).not.toMatch(/messages_(recipient|status|user)_idx/)
+  }
 })

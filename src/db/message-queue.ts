@@ -1,5 +1,5 @@
 import type { Queryable } from './database.js'
-import { type Changed, type Message, changed, columnsOf, step } from './messages.js'
+import { type Changed, type Message, changed, columnsOf, step, withId } from './messages.js'
 
 /** The outgoing half of messages: from acceptance to the outcome of the send. */
 export interface NewOutgoing {
@@ -329,7 +329,8 @@ export async function reschedule(tx: Queryable, id: number, sendAt: Date, quotaD
 
 export async function findScheduled(tx: Queryable, userId: number, id: number) {
   const { rows } = await tx.query<{ quota_day: string; send_at: Date | null; status: string }>(
-    'select quota_day, send_at, status from messages where user_id = $1 and id = $2 for update',
+    `select quota_day, send_at, status from messages
+      where id in (select id from ${withId('$2')} m where m.user_id = $1) for update`,
     [userId, id],
   )
   return rows[0]
