@@ -3,7 +3,7 @@ import { buildApp } from '../src/app.js'
 import { ADMIN_KEY, operatorOf } from './support/operator.js'
 import { expectRefusal } from './support/refusal.js'
 import { routesOf } from './support/routes.js'
-import { type TestApp, type TestUser, startTestApp } from './support/test-app.js'
+import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 
 let app: TestApp
 let user: TestUser
@@ -64,8 +64,10 @@ it('notes every action before it runs, with its outcome and without passwords', 
   await admin.post(`/users/${id}/suspend`, { reason: 'unpaid' }).set('x-admin-actor', 'ani')
   await admin.patch('/servers/nobody', { capacity: 3 })
   await admin.get('/users')
-  const { audit_log } = (await admin.get('/audit-log')).body
-  expect(audit_log).toMatchObject([
+  const log = async () => (await admin.get('/audit-log')).body.audit_log as { status_code: number | null }[]
+  // Outcomes are noted once they have been answered.
+  await eventually(async () => (await log()).every(({ status_code }) => status_code !== null))
+  expect(await log()).toMatchObject([
     { action: 'servers.update', target: { name: 'nobody' }, details: { capacity: 3 }, status_code: 404, actor: 'api' },
     {
       action: 'users.suspend',

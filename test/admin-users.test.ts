@@ -137,7 +137,9 @@ it('whose time ends are warned, have their days of grace, and then wait until it
     (await user.get('/api/events?types=plan.expiring,plan.expired')).body.events.map(
       (event: { data: { phase: string } }) => event.data.phase,
     )
-  await admin.patch(`/users/${user.id}`, { active_until: inDays(10).toISOString() })
+  const active_until = inDays(10).toISOString()
+  await admin.patch(`/users/${user.id}`, { active_until })
+  expect((await user.get('/api/user/profile')).body.user).toMatchObject({ status: 'active', active_until })
   await app.ctx.expiry.runOnce()
   expect(await told()).toEqual([])
   await app.ctx.expiry.runOnce(inDays(4))
@@ -153,7 +155,7 @@ it('whose time ends are warned, have their days of grace, and then wait until it
   expect(await told()).toEqual(['warning', 'grace', 'expired'])
   expectRefusal(await send(user, phone), 403, 'plan_expired')
   expectRefusal(await user.post('/api/phone-numbers/create', { display_name: 'More' }), 403, 'plan_expired')
-  expect((await user.get('/api/user/profile')).status).toBe(200)
+  expect((await user.get('/api/user/profile')).body.user).toMatchObject({ status: 'expired', active_until })
   expect((await user.get(`/api/phone-numbers/${phone.id}/status`)).body.phone_number.status).toBe('connected')
   await user.post(`/api/phone-numbers/${phone.id}/queue/resume`)
   const { queue } = (await user.get(`/api/phone-numbers/${phone.id}/queue`)).body

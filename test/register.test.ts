@@ -27,6 +27,7 @@ it('answers a new user with the limits of its plan and its key, which is shown t
       max_phone_numbers: 10,
       max_messages_per_day: 5000,
       status: 'active',
+      active_until: null,
       time_zone: 'Asia/Jakarta',
       created_at: expect.any(String),
     },

@@ -119,7 +119,6 @@ function present(account: Account) {
   const over = account.phone_numbers - account.max_phone_numbers
   return {
     ...presentUser(account),
-    active_until: account.active_until,
     suspended_at: account.suspended_at,
     suspension_reason: account.suspension_reason,
     phone_numbers: account.phone_numbers,

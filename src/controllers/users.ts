@@ -64,6 +64,7 @@ export function presentUser(user: User) {
     max_phone_numbers: user.max_phone_numbers,
     max_messages_per_day: user.max_messages_per_day,
     status: user.status,
+    active_until: user.active_until,
     time_zone: user.time_zone,
     ...pendingZone(user),
     created_at: user.created_at,
