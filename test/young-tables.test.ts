@@ -1,5 +1,6 @@
 import { BEGIN_BY_KEYS, type Queryable } from '../src/db/database.js'
 import * as messageQueue from '../src/db/message-queue.js'
+import * as outgoing from '../src/db/outgoing-messages.js'
 import * as reports from '../src/db/message-reports.js'
 import * as messages from '../src/db/messages.js'
 import { type TestApp, startTestApp } from './support/test-app.js'
@@ -8,7 +9,7 @@ let app: TestApp
 beforeAll(async () => void (app = await startTestApp()))
 afterAll(() => app.stop())
 
-const planOfSettling = (begin?: string) => planOf((tx) => messageQueue.settle(tx, []), begin)
+const planOfSettling = (begin?: string) => planOf((tx) => outgoing.settle(tx, []), begin)
 
 /** How PostgreSQL would do it now that it knows nothing of the messages. */
 async function planOf(work: (tx: Queryable) => Promise<unknown>, begin?: string): Promise<string> {

@@ -8,10 +8,8 @@ export interface Due {
   engine_generation: number
   receive_groups: boolean
   status: string
-  status_reason: string | null
   reconnecting: boolean
   last_event_at: Date | null
-  last_received_at: Date | null
   problem: string | null
   missing: number
   restarts: number
@@ -49,8 +47,7 @@ export async function claimDue(
         and l.phone_number_id = p.id
      returning p.id, p.server_instance, p.instance_name, p.engine_generation, p.receive_groups,
                l.blocked_since is not null and l.blocked_reason = 'number_disconnected' and l.failures > 1 as sends_fail,
-               p.status, p.status_reason, p.reconnecting_since is not null as reconnecting,
-               p.last_event_at, p.last_received_at, c.problem, c.missing, c.restarts,
+               p.status, p.reconnecting_since is not null as reconnecting, p.last_event_at, c.problem, c.missing, c.restarts,
                coalesce(c.restart_at <= coalesce($3, now()), true) as may_restart, c.settings_at, c.applied,
                p.deleted_at is null and p.parked_at is null and s.healthy is not false and s.state <> 'disabled'
                  and (p.status = 'connected' or p.status = 'disconnected' and p.status_reason = 'reconnecting') as ours`,

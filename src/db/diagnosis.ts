@@ -7,7 +7,6 @@ export interface DatabaseFacts {
   connections: number
   read_only: boolean
   now: Date
-  evolution_schema: boolean
 }
 
 /** What the database says about itself. */
@@ -17,7 +16,7 @@ export async function facts(db: Queryable): Promise<DatabaseFacts> {
             current_setting('max_connections')::integer as max_connections,
             (select count(*) from pg_stat_activity where backend_type = 'client backend') as connections,
             pg_is_in_recovery() or current_setting('default_transaction_read_only')::boolean as read_only,
-            clock_timestamp() as now, to_regnamespace('evolution_api') is not null as evolution_schema`,
+            clock_timestamp() as now`,
   )
   return rows[0]!
 }

@@ -4,7 +4,6 @@ export interface Removal {
   engine_name: string
   server_instance: string
   attempts: number
-  url: string
 }
 
 /** `watchSeconds`: how long the instance may still come into being although nobody sees it yet. */
@@ -29,7 +28,7 @@ export async function claimDue(db: Queryable, limit: number): Promise<Removal[]>
        from (select engine_name from instance_removals where due_at <= now()
               order by due_at limit $1 for update skip locked) due, servers s
       where r.engine_name = due.engine_name and s.name = r.server_instance
-     returning r.engine_name, r.server_instance, r.attempts, s.url`,
+     returning r.engine_name, r.server_instance, r.attempts`,
     [limit],
   )
   return rows

@@ -1,5 +1,5 @@
 import type { Queryable } from './database.js'
-import * as queue from './message-queue.js'
+import * as outgoing from './outgoing-messages.js'
 
 export interface Lane {
   phone_number_id: number
@@ -67,8 +67,8 @@ export async function moveOn(
   tx: Queryable,
   releases: Release[],
   options: { gap_seconds: number; process_id: number | null },
-): Promise<queue.Claimed[]> {
-  const { rows } = await tx.query<queue.Claimed>(
+): Promise<outgoing.Claimed[]> {
+  const { rows } = await tx.query<outgoing.Claimed>(
     `with freed as (
        select l.phone_number_id, r.blocked_reason, l.restricted_until, l.due_at = 'infinity' as disconnected,
               now() + make_interval(secs => r.gap_factor * coalesce(l.gap_seconds, $5)) as ready_at,
@@ -80,7 +80,7 @@ export async function moveOn(
               as r (phone_number_id, message_id, gap_factor, blocked_reason)
               on l.phone_number_id = r.phone_number_id and l.in_flight = r.message_id),
      flowing as (select * from freed where flows),
-     ${queue.claimNext('flowing', '$6')},
+     ${outgoing.claimNext('flowing', '$6')},
      moved as (
        update lanes l
           set in_flight = c.id, ready_at = f.ready_at,
@@ -127,15 +127,15 @@ export async function lockDue(tx: Queryable, limit: number): Promise<Lane[]> {
  * more block, but that of a connection which does not carry sends: who mends it goes by that. A lane that says nothing is
  * in flight though something is would fail the rest, and is left alone.
  */
-export async function takeNext(tx: Queryable, processId: number, lanes: Lane[]): Promise<queue.Claimed[]> {
+export async function takeNext(tx: Queryable, processId: number, lanes: Lane[]): Promise<outgoing.Claimed[]> {
   if (lanes.length === 0) return []
-  const { rows } = await tx.query<queue.Claimed>(
+  const { rows } = await tx.query<outgoing.Claimed>(
     `with due as (
        select phone_number_id, ready_at, restricted_until,
               blocked_since is not null and blocked_reason = 'number_disconnected' and failures > 1 as closed from lanes l
         where phone_number_id = any($1::bigint[])
           and not exists (select 1 from messages m where m.phone_number_id = l.phone_number_id and m.status = 'sending')),
-     ${queue.claimNext('due', '$2')},
+     ${outgoing.claimNext('due', '$2')},
      moved as (
        update lanes l
           set in_flight = c.id,

@@ -106,7 +106,6 @@ export async function findChats(
 export interface Unconfirmed {
   id: number
   phone_number_id: number
-  recipient: string
   generation: number
   starts_at: Date
   /** Counts the present look. */
@@ -126,7 +125,7 @@ export async function claimUnconfirmed(db: Queryable, limit: number, now?: Date)
        from (select id from messages where status = 'unconfirmed' and reconcile_at <= coalesce($2, now())
               order by reconcile_at limit $1 for update skip locked) due, phone_numbers p
       where m.id = due.id and p.id = m.phone_number_id
-     returning m.id, m.phone_number_id, m.recipient, m.generation, m.starts_at, m.looks + 1 as looks, m.on_ambiguous,
+     returning m.id, m.phone_number_id, m.generation, m.starts_at, m.looks + 1 as looks, m.on_ambiguous,
                engine_name(p.instance_name, m.generation) as engine_name, p.server_instance,
                p.deleted_at is not null or p.parked_at is not null or m.generation <> p.engine_generation as gone`,
     [limit, now ?? null],

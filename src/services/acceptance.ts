@@ -3,7 +3,7 @@ import * as events from '../db/events.js'
 import * as idempotencyKeys from '../db/idempotency-keys.js'
 import * as lanes from '../db/lanes.js'
 import * as media from '../db/media.js'
-import * as queue from '../db/message-queue.js'
+import * as outgoing from '../db/outgoing-messages.js'
 import * as usage from '../db/usage.js'
 import { AppError, notFound } from '../errors.js'
 import type { Day } from './days.js'
@@ -33,7 +33,7 @@ export interface Draft {
 export interface Accepted {
   id: number
   /** Set when the lane was idle: this process sends it now. */
-  claim?: queue.Claim
+  claim?: outgoing.Claim
   blocked: boolean
   /** Messages the user has left for the day; unknown for a repeated call. */
   remaining?: number
@@ -118,7 +118,7 @@ const unusedKeys = (refused: { i: number }[], drafts: Draft[]) =>
     return idempotency ? [{ user_id, key: idempotency.key }] : []
   })
 
-interface Placed extends queue.NewOutgoing {
+interface Placed extends outgoing.NewOutgoing {
   draft: Draft
   i: number
   receipt: usage.Receipt
@@ -132,7 +132,7 @@ async function reserve(tx: Queryable, fresh: { draft: Draft; i: number; id?: num
   const [receipts, locked, ids] = await Promise.all([
     usage.spend(tx, charges),
     lanes.lock(tx, numbers),
-    queue.takeIds(tx, unnamed),
+    outgoing.takeIds(tx, unnamed),
   ])
   const states = new Map(locked.map((lane) => [lane.phone_number_id, lane]))
   const placed: Placed[] = []
@@ -156,7 +156,7 @@ export const quotaExceeded = (day: Day) =>
 async function store(tx: Queryable, placed: Placed[], unused: { user_id: number; key: string }[]): Promise<void> {
   const files = placed.flatMap(({ id, draft }) => (draft.bytes ? [{ message_id: id, bytes: draft.bytes }] : []))
   await Promise.all([
-    queue.insertOutgoing(tx, placed),
+    outgoing.insertOutgoing(tx, placed),
     media.insert(tx, files),
     lanes.enter(tx, movesOf(placed)),
     idempotencyKeys.giveBack(tx, unused),

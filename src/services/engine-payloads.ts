@@ -1,4 +1,4 @@
-import type { Claimed } from '../db/message-queue.js'
+import type { Claimed } from '../db/outgoing-messages.js'
 
 /** The engine's route and body for a message; `media` in base64, which every deployment's engine accepts. */
 export function enginePayload(message: Claimed, media = '') {

@@ -3,8 +3,8 @@ import type { ServerPool } from '../clients/server-pool.js'
 import { type Database, violates } from '../db/database.js'
 import { GroupCommit } from '../db/group-commit.js'
 import * as laneRows from '../db/lanes.js'
-import * as queue from '../db/message-queue.js'
-import type { Claimed } from '../db/message-queue.js'
+import * as outgoing from '../db/outgoing-messages.js'
+import type { Claimed } from '../db/outgoing-messages.js'
 import type { Message } from '../db/messages.js'
 import type { Logger } from '../logger.js'
 import { type Accepted, type Draft, accept } from './acceptance.js'
@@ -105,7 +105,7 @@ export class Lanes {
   async recoverLost(lostAfterMs = LOST_AFTER_MS): Promise<number> {
     const now = Date.now()
     const unanswered = Math.max(0, ...[...this.claiming].map(({ since }) => now - since))
-    const held = await queue.listHeld(this.db, this.process.id, (unanswered + lostAfterMs) / 1000)
+    const held = await outgoing.listHeld(this.db, this.process.id, (unanswered + lostAfterMs) / 1000)
     const lost = held.filter(({ id }) => !this.running.has(id))
     for (const message of lost) {
       this.log.warn({ message_id: message.id }, 'a claim whose commit was not answered goes back into its lane')
@@ -145,7 +145,7 @@ export class Lanes {
     if (outcome !== 'not ours') await this.finish(message, outcome)
   }
 
-  private async finish(message: queue.Held, outcome: Outcome | undefined): Promise<void> {
+  private async finish(message: outgoing.Held, outcome: Outcome | undefined): Promise<void> {
     const settled = await this.record(this.endingOf(message, outcome))
     if (settled.message) this.tell(settled.message)
     if (settled.next) this.start(settled.next)
@@ -206,7 +206,7 @@ export class Lanes {
   }
 
   /** Nothing was posted: back to its place in the queue. */
-  private endingOf(message: queue.Held, outcome: Outcome | undefined): Ending {
+  private endingOf(message: outgoing.Held, outcome: Outcome | undefined): Ending {
     const base = {
       id: message.id,
       attempts: message.attempts,
@@ -235,7 +235,7 @@ export class Lanes {
     }
   }
 
-  private waiting(message: queue.Held, reason: string) {
+  private waiting(message: outgoing.Held, reason: string) {
     const engine_error = reason === 'engine_error'
     if (engine_error && message.engine_errors + 1 >= MAX_ENGINE_ERRORS) {
       const error_message = 'The engine failed five times in a row on this message. It was not sent.'
@@ -251,7 +251,7 @@ export class Lanes {
   }
 
   private forgetEcho({ phone_number_id, whatsapp_id }: Ending): Promise<boolean> {
-    return queue.forgetEcho(this.db, phone_number_id, whatsapp_id).catch(() => true) // the next try tells
+    return outgoing.forgetEcho(this.db, phone_number_id, whatsapp_id).catch(() => true) // the next try tells
   }
 
   /** The outcome is known and must not be lost: while the database is away it is offered again. The fence decides. */
@@ -272,7 +272,7 @@ export class Lanes {
 }
 
 /** What the claim would answer if it were read back. */
-function claimedOf(id: number, draft: Draft, { process_id, starts_at }: queue.Claim, route: Route): Claimed {
+function claimedOf(id: number, draft: Draft, { process_id, starts_at }: outgoing.Claim, route: Route): Claimed {
   const { user_id, phone_number_id, type, recipient, content, reply_to } = draft
   const claimed = { process_id, starts_at, attempts: 1, engine_errors: 0 }
   const message = { id, user_id, phone_number_id, type, recipient, content, reply_to }

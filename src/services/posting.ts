@@ -2,7 +2,7 @@ import { EngineUnreachable, type EngineAnswer, type EvolutionClient } from '../c
 import type { ServerPool } from '../clients/server-pool.js'
 import type { Database } from '../db/database.js'
 import * as media from '../db/media.js'
-import type { Claimed } from '../db/message-queue.js'
+import type { Claimed } from '../db/outgoing-messages.js'
 import type { Logger } from '../logger.js'
 import { ByteRoom } from './byte-room.js'
 import { enginePayload, hasMedia } from './engine-payloads.js'

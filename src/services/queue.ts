@@ -98,7 +98,7 @@ export class QueueService {
     return released
   }
 
-  async end(waiting: { id: number; user_id: number; phone_number_id: number }[], end: End): Promise<Changed[]> {
+  async end(waiting: queue.Waiting[], end: End): Promise<Changed[]> {
     const ended = await this.db.transaction((tx) => endWaiting(tx, waiting, end))
     for (const { id } of ended) this.bus.tell('message.changed', { id })
     return ended
@@ -106,11 +106,7 @@ export class QueueService {
 }
 
 /** Cancels or expires what still waits and gives the quota back. Usage is locked first, lanes second, as everywhere. */
-export async function endWaiting(
-  tx: Queryable,
-  waiting: { id: number; user_id: number; phone_number_id: number }[],
-  end: End,
-): Promise<Changed[]> {
+export async function endWaiting(tx: Queryable, waiting: queue.Waiting[], end: End): Promise<Changed[]> {
   await usage.lockOf(
     tx,
     waiting.map((message) => message.id),

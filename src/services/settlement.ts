@@ -3,7 +3,7 @@ import * as earlyReceipts from '../db/early-receipts.js'
 import * as events from '../db/events.js'
 import * as lanes from '../db/lanes.js'
 import * as media from '../db/media.js'
-import * as queue from '../db/message-queue.js'
+import * as outgoing from '../db/outgoing-messages.js'
 import * as reports from '../db/message-reports.js'
 import * as messages from '../db/messages.js'
 import type { Changed, Message } from '../db/messages.js'
@@ -16,7 +16,7 @@ import { statusEvent } from './message-view.js'
 import { NUMBER_DELETED, endWaiting } from './queue.js'
 
 /** The end of one engine call: what the message becomes, and what its lane does next. */
-export interface Ending extends queue.Outcome {
+export interface Ending extends outgoing.Outcome {
   user_id: number
   phone_number_id: number
   gap_factor: number
@@ -33,7 +33,7 @@ interface Options {
 export interface Settled {
   /** As it is now; undefined when it was not this claim's any more. */
   message: Message | undefined
-  next: queue.Claimed | undefined
+  next: outgoing.Claimed | undefined
 }
 
 /**
@@ -44,7 +44,7 @@ export async function settle(db: Database, endings: Ending[], options: Options):
   return db.transaction(async (tx) => {
     const [locked, ended, early] = await Promise.all([
       lockInOrder(tx, endings),
-      queue.settle(tx, endings),
+      outgoing.settle(tx, endings),
       takeEarlyReceipts(tx, endings),
     ])
     const left = await endUnsendable(tx, ended, locked)
@@ -74,7 +74,7 @@ async function lockInOrder(tx: Queryable, endings: Ending[]): Promise<lanes.Lane
 }
 
 /** What comes back unsent to a number that is deleted meanwhile would wait for ever. */
-async function endUnsendable(tx: Queryable, ended: queue.Ended[], locked: lanes.Lane[]): Promise<queue.Ended[]> {
+async function endUnsendable(tx: Queryable, ended: outgoing.Ended[], locked: lanes.Lane[]): Promise<outgoing.Ended[]> {
   const closed = new Set(locked.filter((lane) => lane.closed).map((lane) => lane.phone_number_id))
   const left = ended.filter((message) => message.status === 'queued' && closed.has(message.phone_number_id))
   if (left.length > 0) await endWaiting(tx, left, NUMBER_DELETED)
@@ -113,7 +113,7 @@ function takeEarlyReceipts(tx: Queryable, endings: Ending[]): Promise<reports.Re
 }
 
 /** Of what was written only: an outcome that came too late must not free the lane of the present claim. */
-function releasesOf(endings: Ending[], ended: queue.Ended[]): lanes.Release[] {
+function releasesOf(endings: Ending[], ended: outgoing.Ended[]): lanes.Release[] {
   const written = new Set(ended.map((message) => message.id))
   return endings
     .filter(({ id }) => written.has(id))
