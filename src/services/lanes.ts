@@ -8,6 +8,7 @@ import type { Claimed } from '../db/outgoing-messages.js'
 import type { Message } from '../db/messages.js'
 import type { Logger } from '../logger.js'
 import { type Accepted, type Draft, accept } from './acceptance.js'
+import { endingOf } from './ending.js'
 import type { Outcome } from './outcomes.js'
 import { Posting } from './posting.js'
 import { type Ending, type Settled, settle } from './settlement.js'
@@ -27,8 +28,6 @@ interface Options {
 const KEPT_BYTES = 256 * 1024
 /** Lanes looked at in one transaction. */
 const BATCH = 100
-/** Answers of the engine that blame itself, in a row, before a message is given up. */
-const MAX_ENGINE_ERRORS = 5
 /** A claim older than every commit still under way by this much is known here, or its commit was never answered. */
 const LOST_AFTER_MS = 10_000
 
@@ -146,7 +145,7 @@ export class Lanes {
   }
 
   private async finish(message: outgoing.Held, outcome: Outcome | undefined): Promise<void> {
-    const settled = await this.record(this.endingOf(message, outcome))
+    const settled = await this.record(endingOf(message, outcome))
     if (settled.message) this.tell(settled.message)
     if (settled.next) this.start(settled.next)
   }
@@ -205,45 +204,6 @@ export class Lanes {
     return Promise.race([posted, letGo]).finally(() => this.held.delete(message.id))
   }
 
-  /** Nothing was posted: back to its place in the queue. */
-  private endingOf(message: outgoing.Held, outcome: Outcome | undefined): Ending {
-    const base = {
-      id: message.id,
-      attempts: message.attempts,
-      process_id: message.process_id,
-      user_id: message.user_id,
-      phone_number_id: message.phone_number_id,
-      whatsapp_id: null,
-      error_code: null,
-      error_message: null,
-      engine_error: false,
-      gap_factor: jitter(),
-      blocked_reason: null,
-      status: 'queued' as const,
-    }
-    if (!outcome) return { ...base, gap_factor: 0 }
-    switch (outcome.kind) {
-      case 'sent':
-        return { ...base, status: 'sent', whatsapp_id: outcome.whatsapp_id }
-      case 'failed':
-        return { ...base, status: 'failed', error_code: outcome.code, error_message: outcome.message }
-      case 'ambiguous':
-        // Those behind it must not meet the same, one after the other.
-        return { ...base, ...UNCONFIRMED, blocked_reason: outcome.reason ?? null }
-      case 'wait':
-        return { ...base, ...this.waiting(message, outcome.reason) }
-    }
-  }
-
-  private waiting(message: outgoing.Held, reason: string) {
-    const engine_error = reason === 'engine_error'
-    if (engine_error && message.engine_errors + 1 >= MAX_ENGINE_ERRORS) {
-      const error_message = 'The engine failed five times in a row on this message. It was not sent.'
-      return { status: 'failed' as const, error_code: 'engine_error', error_message, engine_error }
-    }
-    return { status: 'queued' as const, blocked_reason: reason, engine_error }
-  }
-
   /** Another message of ours has it; that this one went out is known all the same. */
   private withoutId(ending: Ending, err: unknown): Ending {
     this.log.error({ err, message_id: ending.id }, 'its WhatsApp id is that of another message')
@@ -279,15 +239,5 @@ function claimedOf(id: number, draft: Draft, { process_id, starts_at }: outgoing
   return Object.assign(message, claimed, route)
 }
 
-/** ±25 %, so that a number does not write like a clock. */
-const jitter = () => 0.75 + Math.random() / 2
-
 /** Where a message goes out: its number's instance and server. */
 export type Route = Pick<Claimed, 'engine_name' | 'server_instance'>
-
-const UNCONFIRMED = {
-  status: 'unconfirmed' as const,
-  error_code: 'no_clear_answer',
-  error_message:
-    'The engine did not say clearly whether this message went out, so it may or may not have arrived. It is not sent again by itself.',
-}
