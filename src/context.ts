@@ -113,7 +113,7 @@ export function buildContext(config: Config, resources: Resources) {
   const queue = new QueueService(db, bus)
   const messages = new MessageService(db, lanes, drafting, queue, waitingRoom)
   const phoneNumbers = new PhoneNumberService(db, removals, bus)
-  const numberCreation = new NumberCreation(db, linking, placement, webhookGuard)
+  const numberCreation = new NumberCreation(db, linking, placement, webhookGuard, waitingRoom)
   const webhooks = new WebhookService(db, webhookGuard, bus, clock)
   const numberConnections = new NumberConnections(db, instances, linking, changes, removals, config.users)
   const loginBackoff = new LoginBackoff(db, clock, config.auth.jwt_secret)

@@ -52,6 +52,9 @@ function output(): pino.DestinationStream {
   return destination
 }
 
+/** Waits until all lines are written, or one could not be: after that the exit no longer tries. */
+export const flushLog = (log: Logger): Promise<void> => new Promise((resolve) => log.flush(() => resolve()))
+
 /** How deep a private name is looked for. */
 const DEPTH = 3
 

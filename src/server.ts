@@ -8,7 +8,7 @@ import { migrate } from './db/migrate.js'
 import * as servers from './db/servers.js'
 import * as users from './db/users.js'
 import { createHttpServer } from './http-server.js'
-import { createLogger } from './logger.js'
+import { createLogger, flushLog } from './logger.js'
 import { type Crew, buildCrew } from './workers/crew.js'
 
 export interface RunningServer {
@@ -86,6 +86,7 @@ async function closeAll(http: Server, ctx: Context, crew: Crew, resources: Resou
     await ctx.requestLog.flush()
     await ctx.keyUsage.flush()
     await closeResources(resources)
+    await flushLog(ctx.log)
   }
 }
 

@@ -42,6 +42,12 @@ it('does not exist without a key in the settings', async () => {
     expectRefusal(await request(replica.url)[method](path).set('x-admin-key', ''), 404, 'not_found')
 })
 
+it('says which methods an address takes, to the operator', async () => {
+  const refused = await operatorOf(app.url).get('/users/1/suspend')
+  expectRefusal(refused, 405, 'method_not_allowed')
+  expect(refused.headers.allow).toBe('POST')
+})
+
 it('slows down whoever guesses', async () => {
   const replica = await app.startReplica({ RATE_LIMIT_AUTH_PER_MINUTE: '5' })
   const guess = () => operatorOf(replica.url, 'a guess').get('/users')

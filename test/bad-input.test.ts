@@ -183,6 +183,7 @@ it.each([
   ['/api/v1/phone-numbers/abc/status', 'GET, HEAD'],
   ['/api/webhooks/7', 'GET, HEAD, PATCH, DELETE'],
   ['/api/user', 'DELETE'],
+  ['/api/api-keys/1', 'PATCH, DELETE'],
 ])('says that %s takes %s', async (path, allowed) => {
   const refused = await user.post(path)
   expectRefusal(refused, 405, 'method_not_allowed')

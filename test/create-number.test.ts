@@ -1,5 +1,5 @@
 import { expectRefusal } from './support/refusal.js'
-import { type TestApp, type TestUser, startTestApp } from './support/test-app.js'
+import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 
 let app: TestApp
 beforeAll(async () => {
@@ -127,16 +127,15 @@ describe('repeated with its Idempotency-Key', () => {
   const keyed = (user: TestUser, key: string, fields: object = {}) => create(user, fields).set('idempotency-key', key)
   const webhook_url = 'http://127.0.0.1:9/hook'
 
-  it('makes one number, also when all calls come at once, and tells each the same', async () => {
+  it('makes one number, also when all calls come at once, and tells each the same but for the secret', async () => {
     const user = await app.createUser({ plan_type: 'starter' })
     const answers = await Promise.all(Array.from({ length: 10 }, () => keyed(user, 'shop-7', { webhook_url })))
     answers.push(await keyed(user, 'shop-7', { webhook_url }))
     expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 201))
-    const told = answers.map(({ body }) => {
-      const { id, token, webhook_secret, status } = body.phone_number
-      return JSON.stringify({ id, token, webhook_secret, status })
-    })
-    expect(new Set(told)).toEqual(new Set([expect.stringMatching(/"webhook_secret":"whsec_.*"status":"qr_ready"/)]))
+    const told = answers.map(({ body }) => body.phone_number)
+    expect(new Set(told.map(({ id, token, status }) => `${id} ${token} ${status}`)).size).toBe(1)
+    expect(told[0].status).toBe('qr_ready')
+    expect(told.filter(({ webhook_secret }) => webhook_secret !== undefined)).toHaveLength(1)
     expect(instancesOfUser(user).reduce((a, b) => a + b)).toBe(1)
     expect(await numbersOf(user)).toHaveLength(1)
     expect((await user.get('/api/webhooks')).body.webhooks).toHaveLength(1)
@@ -169,17 +168,73 @@ describe('repeated with its Idempotency-Key', () => {
     expect((await keyed(user, 'shop-9', { display_name: 'Other' })).status).toBe(201)
   })
 
+  it('waits for the first call, which is slow: one that deletes its number meanwhile gets none', async () => {
+    const user = await app.createUser()
+    for (const { controls } of app.sandboxes) controls.setTroubles({ slow_create_ms: 500 })
+    const calls = () => [1, 2, 3].map(() => keyed(user, 'shop-11').then((answer) => answer))
+    const made = await Promise.all(calls())
+    expect(new Set(made.map(({ status, body }) => `${status} ${body.phone_number.id}`)).size).toBe(1)
+
+    const [first, ...repeated] = [1, 2, 3].map(() => keyed(user, 'shop-12').then((answer) => answer))
+    const numbers = async () => (await user.get('/api/phone-numbers')).body.phone_numbers as { id: number }[]
+    await eventually(async () => (await numbers()).length === 2)
+    expect((await user.delete(`/api/phone-numbers/${(await numbers())[0]!.id}`)).status).toBe(200)
+    expectRefusal((await first)!, 409, 'conflict')
+    for (const answer of await Promise.all(repeated)) expectRefusal(answer, answer.status, /^(conflict|unavailable)$/)
+    expectRefusal(await keyed(user, 'shop-12'), 409, 'conflict')
+    expect(await numbers()).toHaveLength(1)
+  })
+
+  it('says nothing that its caller may not know, and links nothing that was unlinked', async () => {
+    const user = await app.createUser()
+    const first = await keyed(user, 'shop-13')
+    const { id } = first.body.phone_number
+    await user.post('/api/webhooks', { url: webhook_url, phone_number_id: id })
+    expect((await keyed(user, 'shop-13')).text).not.toContain('whsec_')
+    await app.db.query(
+      `update phone_numbers set status = 'disconnected', status_reason = 'logged_out',
+                               first_connected_at = now(), qr_code = null where id = $1`,
+      [id],
+    )
+    const again = await keyed(user, 'shop-13')
+    expect(again.status).toBe(201)
+    expect(again.body.phone_number).toMatchObject({ id, status: 'disconnected', qr_code: null })
+  })
+
+  it('answers the number of the first call when the plan has ended or has no more room, whatever metadata says', async () => {
+    const user = await app.createUser()
+    const fields = { metadata: { upload: null, files: [{ upload: { bytes: 'none' } }] } }
+    const first = await keyed(user, 'shop-14', fields)
+    expect(first.status).toBe(201)
+    await app.db.query(`update users set max_phone_numbers = 1, status = 'expired' where id = $1`, [user.id])
+    app.ctx.bus.tell('auth.changed', { user_id: user.id })
+    expect((await keyed(user, 'shop-14', fields)).body.phone_number.id).toBe(first.body.phone_number.id)
+    expectRefusal(await keyed(user, 'shop-15', fields), 403, 'plan_expired')
+  })
+
   it('makes no second number in place of a deleted one, until a day has passed', async () => {
     const user = await app.createUser()
     const first = await keyed(user, 'shop-10')
     await user.delete(`/api/phone-numbers/${first.body.phone_number.id}`)
     expectRefusal(await keyed(user, 'shop-10'), 409, 'conflict')
-    await app.db.query(`update idempotency_keys set created_at = now() - interval '25 hours' where user_id = $1`, [
-      user.id,
-    ])
+    const forget = () =>
+      app.db.query(`update idempotency_keys set created_at = now() - interval '25 hours' where user_id = $1`, [user.id])
+    await forget()
     const second = await keyed(user, 'shop-10')
     expect(second.status).toBe(201)
     expect((await keyed(user, 'shop-10')).body.phone_number.id).toBe(second.body.phone_number.id)
+
+    const { token } = await app.connectedNumber(user)
+    const send = () =>
+      user
+        .post('/api/messages/send-text?wait=0', { token, number: '628000000001', text: 'Once' })
+        .set('idempotency-key', 'shop-10')
+    expectRefusal(await send(), 422, 'idempotency_mismatch')
+    await forget()
+    const message = (await send()).body.message
+    expect((await send()).body.message.id).toBe(message.id)
+    await forget()
+    expect((await keyed(user, 'shop-10')).status).toBe(201)
   })
 })
 

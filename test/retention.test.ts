@@ -229,7 +229,7 @@ it.each([
   [
     'idempotency_keys',
     1,
-    `insert into idempotency_keys (user_id, key, body_hash) select id, 'k', 'x' from users limit 1`,
+    `insert into idempotency_keys (user_id, key, body_hash, message_id) select id, 'k', 'x', 1 from users limit 1`,
   ],
   [
     'early_receipts',

@@ -161,6 +161,16 @@ describe('a bulk', () => {
     expect(await used()).toBe(4)
   })
 
+  it('without a key is another one each time', async () => {
+    const { user, phone } = await newSender(app)
+    const ids = []
+    for (let n = 0; n < 2; n++) {
+      const { body } = await bulk(user, phone.token, [{ number: QUIET, text: 'Again' }])
+      ids.push(body.results[0].message_id)
+    }
+    expect(new Set(ids).size).toBe(2)
+  })
+
   it('repeated with its key sends nothing twice, whatever has happened since', async () => {
     const { user, phone, sentTexts } = await newSender(app)
     const messages = [

@@ -65,20 +65,27 @@ it('says so to load balancers while it stops, and takes no new calls', async () 
   expect(sentTexts().length).toBeGreaterThan(0)
 })
 
-it('a server whose log is on a full disk serves, and ends when it is asked to', async () => {
-  const full = await open('/dev/full', 'a')
-  const { child, url, exited } = await spawnServer(app, {}, full.fd)
-  await full.close()
-  const isReady = () =>
-    fetch(`${url}/readyz`).then(
-      ({ status }) => status === 200,
-      () => false,
-    )
-  await eventually(isReady, 20_000)
-  const profile = await app.as(user, { url }).get('/api/user/profile')
-  expect(profile.status).toBe(200)
-  child.kill('SIGTERM')
-  const tooLong = setTimeout(() => child.kill('SIGKILL'), 20_000)
-  expect(await exited).toEqual([0, null])
-  clearTimeout(tooLong)
-})
+// At `warn` the first line that cannot be written is one of the stop.
+it.each(['info', 'warn'])(
+  'a server whose log is on a full disk serves, and ends when it is asked to (%s)',
+  async (level) => {
+    const full = await open('/dev/full', 'a')
+    const { child, url, exited } = await spawnServer(app, { LOG_LEVEL: level }, full.fd)
+    await full.close()
+    const isReady = () =>
+      fetch(`${url}/readyz`).then(
+        ({ status }) => status === 200,
+        () => false,
+      )
+    await eventually(isReady, 20_000)
+    const replica = app.as(user, { url })
+    expect((await replica.get('/api/user/profile')).status).toBe(200)
+    for (const { controls } of app.sandboxes) controls.setTroubles({ refuse: '503' })
+    expect((await replica.post('/api/phone-numbers/create', { display_name: 'Shop' })).status).toBe(503) // a warning
+    for (const { controls } of app.sandboxes) controls.clearTroubles()
+    child.kill('SIGTERM')
+    const tooLong = setTimeout(() => child.kill('SIGKILL'), 20_000)
+    expect(await exited).toEqual([0, null])
+    clearTimeout(tooLong)
+  },
+)

@@ -1,4 +1,5 @@
 import { type Queryable, inPlace } from './database.js'
+import { type PhoneNumber, columnsOf } from './phone-numbers.js'
 
 export interface IdempotencyKey {
   user_id: number
@@ -6,14 +7,16 @@ export interface IdempotencyKey {
   body_hash: Buffer
 }
 
-/** What a key stands for: a message, or a phone number. */
 export interface Remembered {
   body_hash: Buffer
+  /** null: it stands for a phone number. */
   message_id: number | null
-  phone_number_id: number | null
 }
 
 const HOURS = 24
+
+/** Whether the key of this row still counts; part of a statement. */
+const isRemembered = (row: string) => `${row}.created_at > now() - make_interval(hours => ${HOURS})`
 
 /** What each of these keys stands for, in their order; undefined for a free one. */
 export async function findEach(
@@ -21,10 +24,10 @@ export async function findEach(
   wanted: { user_id: number; key: string }[],
 ): Promise<(Remembered | undefined)[]> {
   const { rows } = await db.query<Remembered & { place: number }>(
-    `select w.place, k.body_hash, k.message_id, k.phone_number_id
+    `select w.place, k.body_hash, k.message_id
        from unnest($1::bigint[], $2::text[]) with ordinality as w (user_id, key, place)
        join idempotency_keys k on k.user_id = w.user_id and k.key = w.key
-                              and k.created_at > now() - make_interval(hours => ${HOURS})`,
+                              and ${isRemembered('k')}`,
     [wanted.map((w) => w.user_id), wanted.map((w) => w.key)],
   )
   return inPlace(rows, wanted.length)
@@ -44,11 +47,29 @@ export async function take(tx: Queryable, keys: IdempotencyKey[]): Promise<Map<s
       order by user_id, key
          on conflict (user_id, key) do update
         set body_hash = excluded.body_hash, message_id = excluded.message_id, phone_number_id = null, created_at = now()
-      where k.created_at <= now() - make_interval(hours => ${HOURS})
+      where not ${isRemembered('k')}
      returning user_id, key, message_id`,
     [keys.map((k) => k.user_id), keys.map((k) => k.key), keys.map((k) => k.body_hash)],
   )
   return new Map(rows.map((row) => [`${row.user_id} ${row.key}`, row.message_id]))
+}
+
+/** What a key stands for where that is a phone number; `phone` is undefined when it is another thing, or deleted. */
+export async function findNumber(
+  db: Queryable,
+  userId: number,
+  key: string,
+): Promise<{ body_hash: Buffer; phone?: PhoneNumber } | undefined> {
+  const { rows } = await db.query<PhoneNumber & { body_hash: Buffer }>(
+    `select k.body_hash, ${columnsOf('p')}
+       from idempotency_keys k
+       left join phone_numbers p on p.id = k.phone_number_id and p.deleted_at is null
+      where k.user_id = $1 and k.key = $2 and ${isRemembered('k')}`,
+    [userId, key],
+  )
+  if (!rows[0]) return undefined
+  const { body_hash, ...phone } = rows[0]
+  return (phone.id as number | null) === null ? { body_hash } : { body_hash, phone }
 }
 
 /** Takes a key that stands for a phone number from now on; false when somebody holds it. */
@@ -58,7 +79,7 @@ export async function takeForNumber(tx: Queryable, key: IdempotencyKey, phoneNum
          on conflict (user_id, key) do update
         set body_hash = excluded.body_hash, message_id = null, phone_number_id = excluded.phone_number_id,
             created_at = now()
-      where k.created_at <= now() - make_interval(hours => ${HOURS})`,
+      where not ${isRemembered('k')}`,
     [key.user_id, key.key, key.body_hash, phoneNumberId],
   )
   return rowCount === 1

@@ -13,6 +13,16 @@ export async function claimLinking(db: Queryable, id: number, seconds: number): 
   return rowCount === 1
 }
 
+/** Whether its first instance is still being made: nobody knows yet whether there will be a number. */
+export async function isBeingMade(db: Queryable, id: number): Promise<boolean> {
+  const { rows } = await db.query(
+    `select 1 from phone_numbers p join connection_checks c on c.phone_number_id = p.id
+      where p.id = $1 and p.linking_until > now() and c.applied is null`,
+    [id],
+  )
+  return rows.length > 0
+}
+
 export async function releaseLinking(db: Queryable, id: number): Promise<void> {
   await db.query('update phone_numbers set linking_until = null where id = $1', [id])
 }

@@ -56,7 +56,7 @@ export function apiRoutes(ctx: Context): Router {
 
   return (
     Router()
-      .use('/auth', authRoutes, refuseMethod(authRoutes))
+      .use('/auth', authRoutes, limitRefused, refuseMethod(authRoutes))
 
       .use(authenticate(ctx.authenticator, limitRefused))
       .use(limitByUser('api', rate_limits.per_minute, ctx.redis))

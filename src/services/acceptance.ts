@@ -106,8 +106,11 @@ async function joinEarlier(tx: Queryable, { user_id, idempotency }: Draft): Prom
 }
 
 /** The message that a key stands for, or the error for another body. */
-export const earlierOf = (found: idempotencyKeys.Remembered, bodyHash: Buffer): Accepted | AppError =>
-  found.body_hash.equals(bodyHash) ? { id: found.message_id!, blocked: false } : mismatch()
+export const earlierOf = (
+  { body_hash, message_id }: idempotencyKeys.Remembered,
+  bodyHash: Buffer,
+): Accepted | AppError =>
+  message_id !== null && body_hash.equals(bodyHash) ? { id: message_id, blocked: false } : mismatch()
 
 const keyOf = (draft: Draft) => `${draft.user_id} ${draft.idempotency!.key}`
 

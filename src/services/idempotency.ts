@@ -24,8 +24,12 @@ function hashOf(call: string, request: object): Buffer {
 
 type Upload = NonNullable<MediaSource['upload']>
 
+/** Of the same name may be something of the caller's own. */
+const isUpload = (name: string, value: unknown): value is Upload =>
+  name === 'upload' && (value as Partial<Upload> | null)?.bytes instanceof Uint8Array
+
 function withDigest(name: string, value: unknown): unknown {
-  if (name !== 'upload' || typeof value !== 'object') return value
-  const { bytes, ...file } = value as Upload
+  if (!isUpload(name, value)) return value
+  const { bytes, ...file } = value
   return { bytes: hash('sha256', bytes), ...file }
 }

@@ -18,6 +18,7 @@ import type { Linking } from './linking.js'
 import type { Placement } from './placement.js'
 import { DEFAULT_EVENT_TYPES } from './public-events.js'
 import { refuseExpired, refuseSuspended } from './user-standing.js'
+import type { WaitingRoom } from './waiting-room.js'
 import { refuseTooMany } from './webhooks.js'
 
 export interface NewNumber {
@@ -29,11 +30,11 @@ export interface NewNumber {
 
 export interface CreatedNumber {
   phone: PhoneNumber
-  /** Shown by no other call. */
+  /** Shown this once: no repetition of the call has it. */
   webhook_secret?: string
 }
 
-interface Plan extends CreatedNumber {
+interface Reservation extends CreatedNumber {
   /** An earlier call with the same key has made it, or is still at it. */
   repeated: boolean
 }
@@ -41,6 +42,8 @@ interface Plan extends CreatedNumber {
 /** How long a create waits for the QR code before it answers without one. */
 const QR_WAIT_MS = 6_000
 const CREATING_SECONDS = 90
+/** How long a repeated call waits for the first one to make the number. */
+const JOIN_WAIT_MS = 15_000
 
 /** Makes phone numbers: a place under the plan, an instance on a server, a first QR code. */
 export class NumberCreation {
@@ -49,20 +52,19 @@ export class NumberCreation {
     private readonly linking: Linking,
     private readonly placement: Placement,
     private readonly guard: TargetGuard,
+    private readonly waitingRoom: WaitingRoom,
   ) {}
 
   /** The number, with its QR code when one came in time. A repeated `key` answers the number of the first call. */
   async create(user: User, input: NewNumber, key?: string): Promise<CreatedNumber> {
     const idempotency = namedBy(key, 'create a phone number', input)
-    const earlier = await this.findEarlier(this.db, user, idempotency)
-    if (earlier) return this.join(earlier)
     const url = input.webhook_url === undefined ? undefined : await this.checkUrl(input.webhook_url)
     const { phone, webhook_secret, repeated } = await this.reserve(user, { ...input, webhook_url: url }, idempotency)
-    if (repeated) return this.join({ phone, webhook_secret })
+    if (repeated) return { phone: await this.join(phone) }
     try {
       await this.linking.bringToLife(phone)
     } catch (err) {
-      await this.undo(phone, watchAfter(err), key)
+      await this.undo(phone, err, key)
       throw err
     }
     await numberPlacement.releaseLinking(this.db, phone.id)
@@ -77,27 +79,14 @@ export class NumberCreation {
     })
   }
 
-  private async findEarlier(
-    db: Queryable,
-    user: User,
-    idempotency: Idempotency | undefined,
-  ): Promise<CreatedNumber | undefined> {
-    if (!idempotency) return undefined
-    const [found] = await idempotencyKeys.findEach(db, [{ user_id: user.id, key: idempotency.key }])
-    if (!found) return undefined
-    if (!found.body_hash.equals(idempotency.body_hash)) throw mismatch()
-    const phone = await phoneNumbers.findOwned(db, user.id, found.phone_number_id!)
-    if (!phone) throw deletedMeanwhile()
-    const first = (await webhooks.listOwned(db, user.id, { limit: 200, phone_number_id: phone.id })).at(-1)
-    return { phone, webhook_secret: first && (await webhooks.findSecrets(db, first.id)).secret }
-  }
-
-  /** Whoever has the linking in hand, as the first call while it makes the instance, is waited for. */
-  private async join({ phone, webhook_secret }: CreatedNumber): Promise<CreatedNumber> {
-    const linked = await this.openFirst(phone)
-    const isThere = await phoneNumbers.findOwned(this.db, phone.user_id, phone.id)
-    if (!isThere) throw unavailable('The first call with this Idempotency-Key has failed. Repeat yours.')
-    return { phone: linked, webhook_secret }
+  /** What a repeated call answers: the number of the first one, once it is made. */
+  private async join(phone: PhoneNumber): Promise<PhoneNumber> {
+    const isMade = async () => ((await numberPlacement.isBeingMade(this.db, phone.id)) ? undefined : true)
+    const made = await this.waitingRoom.until('phone_number.changed', phone.id, JOIN_WAIT_MS, isMade)
+    const now = made && (await phoneNumbers.findOwned(this.db, phone.user_id, phone.id))
+    if (!now) throw unavailable('The first call with this Idempotency-Key has made no phone number yet. Repeat yours.')
+    // Only its first link: whoever has logged out since then did not want another.
+    return now.first_connected_at ? now : this.openFirst(now)
   }
 
   private async checkUrl(text: string): Promise<string> {
@@ -110,12 +99,12 @@ export class NumberCreation {
   }
 
   /** Takes a place under the plan's limit and on a server; two at once queue up behind the user's row. */
-  private reserve(user: User, input: NewNumber, idempotency: Idempotency | undefined): Promise<Plan> {
+  private reserve(user: User, input: NewNumber, idempotency: Idempotency | undefined): Promise<Reservation> {
     return this.db.transaction(async (tx) => {
       const owner = await users.lock(tx, user.id)
       if (!owner) throw notFound('user')
-      const earlier = await this.findEarlier(tx, owner, idempotency)
-      if (earlier) return { ...earlier, repeated: true }
+      const earlier = idempotency && (await findEarlier(tx, owner, idempotency))
+      if (earlier) return { phone: earlier, repeated: true }
       refuseSuspended(owner)
       refuseExpired(owner)
       if ((await phoneNumbers.countOwned(tx, owner.id)) >= owner.max_phone_numbers) throw planLimitReached(owner)
@@ -152,13 +141,28 @@ export class NumberCreation {
   }
 
   /** The engine may have created it after all, so its removal is written down before the number is forgotten. */
-  private async undo(phone: PhoneNumber, watchSeconds: number | null, key: string | undefined): Promise<void> {
+  private async undo(phone: PhoneNumber, err: unknown, key: string | undefined): Promise<void> {
     await this.db.transaction(async (tx) => {
-      await instanceRemovals.insert(tx, engineNameOf(phone), phone.server_instance, watchSeconds)
+      await instanceRemovals.insert(tx, engineNameOf(phone), phone.server_instance, watchAfter(err))
       await phoneNumbers.remove(tx, phone.id)
-      if (key !== undefined) await idempotencyKeys.giveBack(tx, [{ user_id: phone.user_id, key }])
+      if (key !== undefined && !isDeleted(err)) await idempotencyKeys.giveBack(tx, [{ user_id: phone.user_id, key }])
     })
   }
+}
+
+/** Its user has deleted it while it was made: the key goes on to stand for it. */
+const isDeleted = (err: unknown) => err instanceof AppError && err.code === 'conflict'
+
+async function findEarlier(
+  tx: Queryable,
+  owner: User,
+  { key, body_hash }: Idempotency,
+): Promise<PhoneNumber | undefined> {
+  const found = await idempotencyKeys.findNumber(tx, owner.id, key)
+  if (!found) return undefined
+  if (!found.body_hash.equals(body_hash)) throw mismatch()
+  if (found.phone) return found.phone
+  throw new AppError('conflict', 'The phone number of this Idempotency-Key is deleted. Use a new key to make another.')
 }
 
 const planLimitReached = (user: User) =>
@@ -166,6 +170,3 @@ const planLimitReached = (user: User) =>
     'plan_limit_reached',
     `Your plan allows ${user.max_phone_numbers} phone numbers. Delete one, or ask for a larger plan.`,
   )
-
-const deletedMeanwhile = () =>
-  new AppError('conflict', 'The phone number of this Idempotency-Key is deleted. Use a new key to make another.')
