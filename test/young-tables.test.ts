@@ -3,6 +3,8 @@ import * as messageQueue from '../src/db/message-queue.js'
 import * as outgoing from '../src/db/outgoing-messages.js'
 import * as reports from '../src/db/message-reports.js'
 import * as messages from '../src/db/messages.js'
+import * as webhookQueues from '../src/db/webhook-queues.js'
+import { BEGIN_CLAIM } from '../src/services/deliveries.js'
 import { type TestApp, startTestApp } from './support/test-app.js'
 
 let app: TestApp
@@ -47,6 +49,18 @@ it('finds the messages of receipts by their WhatsApp ids, in whatever transactio
   }
   const plan = await planOf((tx) => reports.applyReceipts(tx, [receipt]), BEGIN_BY_KEYS)
   expect(plan).not.toMatch(/Seq Scan on messages|Hash Join|Merge Join/)
+})
+
+it('lists what has failed by the index of what is not well, whichever statuses were listed before', async () => {
+  const plan = await planOf((tx) => messages.listOwned(tx, 1, { status: 'failed', limit: 50 }))
+  expect(plan).toContain('messages_status_idx')
+})
+
+it('finds the queues of a claim by an index that forgets those that are due no more', async () => {
+  const scope = { holder: 'nobody', now: new Date(), lease_seconds: 45, busy_webhooks: [], busy_users: [] }
+  const plan = await planOf((tx) => webhookQueues.lockDue(tx, scope, 16), BEGIN_CLAIM)
+  expect(plan).toContain('Index Scan using webhook_queues_due_idx')
+  expect(plan).not.toContain('Bitmap')
 })
 
 it.each([

@@ -55,9 +55,11 @@ export async function listOwned(
   page: { before?: DeliveryCursor; limit: number },
 ): Promise<Delivery[]> {
   const { rows } = await db.query<Delivery>(
-    `select ${columns}
-       from ${listed(filter.status)} d join webhooks w on w.id = d.webhook_id join events e on e.id = d.event_id
-      where w.user_id = $1 and d.webhook_id = $2 and w.deleted_at is null
+    `with w as materialized ( -- looked at once, not for each delivery
+       select enabled from webhooks where id = $2 and user_id = $1 and deleted_at is null)
+     select ${columns}
+       from w cross join ${listed(filter.status)} d join events e on e.id = d.event_id
+      where d.webhook_id = $2
         and ($3::text is null or d.status = $3) and ($4::text[] is null or e.type = any($4))
         and d.created_at >= coalesce($5::timestamptz, '-infinity') and d.created_at <= coalesce($6::timestamptz, 'infinity')
         and (d.created_at, d.id) < (coalesce(timestamptz 'epoch' + $7::bigint * interval '1 microsecond', 'infinity'), $8::bigint)

@@ -114,17 +114,24 @@ export async function queueState(db: Queryable, phoneNumberId: number): Promise<
   return rows[0]!
 }
 
-/** Somebody we wrote to has written back: what waits for them is no new conversation any more. */
+/**
+ * Somebody we wrote to has written back: what waits for them is no new conversation any more. Answers the numbers where
+ * something did. Found by recipient, or all that is queued anywhere may be read.
+ */
 export async function markKnown(
   tx: Queryable,
   contacts: { user_id: number; phone_number_id: number; recipient: string }[],
-): Promise<void> {
-  if (contacts.length === 0) return
-  await tx.query(
-    `update messages m set new_contact = false
-       from unnest($1::bigint[], $2::text[], $3::bigint[]) as c (phone_number_id, recipient, user_id)
-      where m.user_id = c.user_id and m.phone_number_id = c.phone_number_id and m.recipient = c.recipient
-        and m.status = 'queued' and m.new_contact`,
+): Promise<number[]> {
+  if (contacts.length === 0) return []
+  const { rows } = await tx.query<{ phone_number_id: number }>(
+    `with waiting as (
+       select distinct w.id
+         from unnest($1::bigint[], $2::text[], $3::bigint[]) as c (phone_number_id, recipient, user_id)
+        cross join lateral (
+          select * from messages where user_id = c.user_id and recipient = c.recipient offset 0) w
+        where w.phone_number_id = c.phone_number_id and w.status = 'queued' and w.new_contact)
+     update messages m set new_contact = false from waiting where m.id = waiting.id returning m.phone_number_id`,
     [contacts.map((c) => c.phone_number_id), contacts.map((c) => c.recipient), contacts.map((c) => c.user_id)],
   )
+  return [...new Set(rows.map(({ phone_number_id }) => phone_number_id))]
 }

@@ -146,9 +146,9 @@ export async function setNextLook(db: Queryable, id: number, looks: number, at: 
  * Unconfirmed messages of these numbers that exactly one report of the engine can explain, where that report can be
  * meant for no other of them: same life of the instance, same words, a recipient that fits, not before it began.
  * The lanes must be locked. While the same words are in flight there since before the report came, it could mean those:
- * nothing is matched.
+ * nothing is matched. With `told` only reports of the words that these tell of are looked at.
  */
-export async function findExplained(tx: Queryable, phoneNumberIds: number[]) {
+export async function findExplained(tx: Queryable, phoneNumberIds: number[], told?: Receipt[]) {
   const { rows } = await tx.query<{ id: number; whatsapp_id: string; sent_at: Date }>(
     `with fit as (
        select m.id, e.phone_number_id, e.whatsapp_id, e.sent_at,
@@ -163,6 +163,9 @@ export async function findExplained(tx: Queryable, phoneNumberIds: number[]) {
                                            or (right(e.recipient, 8) = right(m.recipient, 8)
                                                and left(e.recipient, 2) = left(m.recipient, 2))))
         where m.phone_number_id = any($1::bigint[]) and m.status = 'unconfirmed'
+          and ($2::bigint[] is null or m.fingerprint in (
+                select r.fingerprint from unnest($2::bigint[], $3::text[]) as t (phone_number_id, whatsapp_id)
+                  join early_receipts r using (phone_number_id, whatsapp_id) where r.fingerprint is not null))
           and not exists (select 1 from messages k
                            where k.phone_number_id = e.phone_number_id and k.whatsapp_id = e.whatsapp_id)
           and not exists (select 1 from messages f
@@ -170,7 +173,7 @@ export async function findExplained(tx: Queryable, phoneNumberIds: number[]) {
                              and f.fingerprint = m.fingerprint
                              and f.starts_at - interval '2 seconds' <= e.created_at)) -- what came before is not about it
      select id, whatsapp_id, sent_at from fit where reports = 1 and messages = 1`,
-    [phoneNumberIds],
+    [phoneNumberIds, told?.map((t) => t.phone_number_id) ?? null, told?.map((t) => t.whatsapp_id) ?? null],
   )
   return rows
 }

@@ -21,10 +21,11 @@ const LEASE_SECONDS = 45
 /** More than a worker has in hand: what has finished goes into one commit, whose costs are mostly those of any commit. */
 const SETTLED_AT_ONCE = 2_048
 /**
+ * Entries of queues that are due no more die in their index, and a bitmap scan would read them all again each time.
  * A claim does not wait for the disk: should PostgreSQL die before it is there, the hold of some queues is lost, and
  * deliveries that were in flight at that moment are made again (docs/adr/0009).
  */
-const BEGIN_CLAIM = `${BEGIN_BY_KEYS}; set local synchronous_commit = off`
+export const BEGIN_CLAIM = `${BEGIN_BY_KEYS}; set local enable_bitmapscan = off; set local synchronous_commit = off`
 
 export interface Finished {
   delivery: DueDelivery

@@ -169,8 +169,7 @@ const freesContact = (phone: Phone, message: EngineMessage) => !message.from_me 
 async function welcome(tx: Queryable, stored: Stored[]): Promise<void> {
   const contacts = stored.filter(({ phone, message }) => freesContact(phone, message))
   if (contacts.length === 0) return
-  await lanes.makeDue(tx, [...new Set(contacts.map(({ phone }) => phone.id))])
-  await queue.markKnown(
+  const freed = await queue.markKnown(
     tx,
     contacts.map(({ phone, message }) => ({
       user_id: phone.user_id,
@@ -178,6 +177,7 @@ async function welcome(tx: Queryable, stored: Stored[]): Promise<void> {
       recipient: message.chat,
     })),
   )
+  await lanes.makeDue(tx, freed)
 }
 
 function rowOf(phone: Phone, message: EngineMessage): reports.FromEngine {
@@ -224,7 +224,7 @@ async function applyReports(tx: Queryable, told: Told[]): Promise<Changed[]> {
   const known = await reports.findChats(tx, receipts)
   const early = receipts.filter(({ phone_number_id, whatsapp_id }) => !known.has(`${phone_number_id} ${whatsapp_id}`))
   await earlyReceipts.insert(tx, early)
-  const confirmed = early.length > 0 ? await confirmExplained(tx, ids) : []
+  const confirmed = early.length > 0 ? await confirmExplained(tx, ids, early) : []
   const received = await reports.applyReceipts(tx, receipts)
   await recordAcknowledgements(tx, received)
   return [...confirmed, ...received]

@@ -147,9 +147,16 @@ export class Reconciliation {
   }
 }
 
-/** Confirms what the reports of the engine explain, with its statistics and receipts. The lanes must be locked. */
-export async function confirmExplained(tx: Queryable, phoneNumberIds: number[]): Promise<Changed[]> {
-  const explained = await reports.findExplained(tx, phoneNumberIds)
+/**
+ * Confirms what the reports of the engine explain, or those that have just been told, with its statistics and receipts. The
+ * lanes must be locked.
+ */
+export async function confirmExplained(
+  tx: Queryable,
+  phoneNumberIds: number[],
+  told?: reports.Receipt[],
+): Promise<Changed[]> {
+  const explained = await reports.findExplained(tx, phoneNumberIds, told)
   if (explained.length === 0) return []
   const confirmed = await reports.confirm(tx, explained)
   await account(tx, confirmed)

@@ -1,0 +1,105 @@
+import { BEGIN_BY_KEYS, type Queryable } from '../src/db/database.js'
+import * as deliveryLists from '../src/db/delivery-lists.js'
+import * as messageQueue from '../src/db/message-queue.js'
+import * as reports from '../src/db/message-reports.js'
+import { type ConnectedNumber, type TestApp, type TestUser, startTestApp } from './support/test-app.js'
+
+const MANY = 300
+
+let app: TestApp
+let user: TestUser
+let phone: ConnectedNumber
+beforeAll(async () => {
+  app = await startTestApp()
+  user = await app.createUser()
+  phone = await app.connectedNumber(user)
+})
+afterAll(() => app.stop())
+
+interface Plan {
+  'Relation Name'?: string
+  'Index Name'?: string
+  'Actual Rows': number
+  'Actual Loops': number
+  'Rows Removed by Filter'?: number
+  Plans?: Plan[]
+}
+
+const nodesOf = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(nodesOf)]
+
+/** The steps of what `work` asks, done once and undone. */
+async function stepsOf(work: (tx: Queryable) => Promise<unknown>, begin?: string): Promise<Plan[]> {
+  const steps: Plan[] = []
+  const done = app.ctx.db.transaction(async (tx) => {
+    await work({
+      async query(text, values) {
+        const { rows } = await tx.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
+          `explain (analyze, format json) ${text}`,
+          values,
+        )
+        steps.push(...nodesOf(rows[0]!['QUERY PLAN'][0].Plan))
+        return { rows: [], rowCount: 0 } as never
+      },
+    })
+    throw new Error('undone')
+  }, begin)
+  await expect(done).rejects.toThrow('undone')
+  return steps
+}
+
+const rowsRead = (steps: Plan[], table: string) =>
+  steps
+    .filter((step) => step['Relation Name'] === table)
+    .reduce(
+      (sum, step) => sum + (step['Actual Rows'] + (step['Rows Removed by Filter'] ?? 0)) * step['Actual Loops'],
+      0,
+    )
+
+it('a report about a send is not compared with all that is unconfirmed, nor with all reports', async () => {
+  await app.db.query(
+    `insert into messages (user_id, phone_number_id, direction, source, type, recipient, content, status, generation,
+                           fingerprint, starts_at)
+     select $1, $2, 'outgoing', 'api', 'text', '628000000' || n, '{}', 'unconfirmed', 1, sha256(n::text::bytea), now()
+       from generate_series(1, ${MANY}) n`,
+    [user.id, phone.id],
+  )
+  await app.db.query(
+    `insert into early_receipts (phone_number_id, whatsapp_id, status, generation, recipient, fingerprint, sent_at)
+     select $1, 'R' || n, 'sent', 1, '628000000' || n, sha256(n::text::bytea), now() from generate_series(1, ${MANY}) n`,
+    [phone.id],
+  )
+  const told = [{ phone_number_id: phone.id, whatsapp_id: 'R7', status: 'sent' as const }]
+  const steps = await stepsOf((tx) => reports.findExplained(tx, [phone.id], told), BEGIN_BY_KEYS)
+  expect(rowsRead(steps, 'early_receipts')).toBeLessThan(2 * MANY)
+  const found = await app.ctx.db.transaction((tx) => reports.findExplained(tx, [phone.id], told))
+  expect(found.map(({ whatsapp_id }) => whatsapp_id)).toEqual(['R7'])
+  expect(await app.ctx.db.transaction((tx) => reports.findExplained(tx, [phone.id]))).toHaveLength(MANY)
+})
+
+it('an answer of one contact does not read what waits for all the others', async () => {
+  await app.db.query(
+    `insert into messages (user_id, phone_number_id, direction, source, type, recipient, content, status, new_contact)
+     select $1, $2, 'outgoing', 'api', 'text', '628111000' || n, '{}', 'queued', true from generate_series(1, ${MANY}) n`,
+    [user.id, phone.id],
+  )
+  const contact = { user_id: user.id, phone_number_id: phone.id, recipient: '6281110007' }
+  const steps = await stepsOf((tx) => messageQueue.markKnown(tx, [contact]), BEGIN_BY_KEYS)
+  expect(rowsRead(steps, 'messages')).toBeLessThan(5)
+  expect(await app.ctx.db.transaction((tx) => messageQueue.markKnown(tx, [contact]))).toEqual([phone.id])
+  expect(await app.ctx.db.transaction((tx) => messageQueue.markKnown(tx, [contact]))).toEqual([])
+})
+
+it('a list of deliveries looks at its webhook once', async () => {
+  const { body } = await user.post('/api/webhooks', { url: 'http://127.0.0.1:9/', enabled: false })
+  await app.db.query(
+    `with told as (
+       insert into events (public_id, user_id, position, type, payload)
+       select 'evt_many_' || n, $1, 1000000 + n, 'message.sent', '{}' from generate_series(1, ${MANY}) n returning id)
+     insert into deliveries (event_id, webhook_id, status) select id, $2, 'delivered' from told`,
+    [user.id, body.webhook.id],
+  )
+  const page = { limit: 50 }
+  const none = { event_types: ['contact.typing'] }
+  const steps = await stepsOf((tx) => deliveryLists.listOwned(tx, user.id, body.webhook.id, none, page))
+  expect(rowsRead(steps, 'webhooks')).toBeLessThan(3)
+})
