@@ -14,5 +14,8 @@ export function namesOf(engineName: string): { instance: string; generation: num
   return match ? [adopted, { instance: match[1]!, generation: Number(match[2]) }] : [adopted]
 }
 
+/** The instances of ours that the engine may mean with this name. */
+export const instancesNamed = (engineName: string): string[] => namesOf(engineName).map(({ instance }) => instance)
+
 /** `shop_g2` is how the third life of a number `shop` would be called, so there cannot be both. */
 export const baseOf = (name: string): string => LATER_LIFE.exec(name)?.[1] ?? name

@@ -15,7 +15,7 @@ import type { PhoneNumber, Zone } from '../db/phone-numbers.js'
 import * as stats from '../db/stats.js'
 import { dayIn } from './days.js'
 import type { EngineMessage, Fact } from './engine-events.js'
-import { namesOf } from './engine-names.js'
+import { instancesNamed, namesOf } from './engine-names.js'
 import { hasMedia } from './engine-payloads.js'
 import { statusEvent } from './message-view.js'
 import { type Transition, transition } from './number-state.js'
@@ -72,7 +72,7 @@ async function withoutRepeats(tx: Queryable, batch: EngineEvent[]): Promise<Engi
 }
 
 async function lockOwners(tx: Queryable, batch: EngineEvent[]): Promise<Map<string, Phone>> {
-  const names = batch.flatMap((event) => namesOf(event.engine_name).map(({ instance }) => instance))
+  const names = batch.flatMap((event) => instancesNamed(event.engine_name))
   const rows = await phoneNumbers.lockByInstances(tx, [...new Set(names)])
   return new Map(rows.map((row) => [row.instance_name, row]))
 }

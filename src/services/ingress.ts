@@ -8,7 +8,7 @@ import { AppError, unavailable } from '../errors.js'
 import type { Logger } from '../logger.js'
 import type { Fact } from './engine-events.js'
 import { translate } from './engine-events.js'
-import { namesOf } from './engine-names.js'
+import { instancesNamed } from './engine-names.js'
 import { type EngineEvent, ingest } from './ingestion.js'
 import { Repeats } from './repeats.js'
 import { toStorable } from './sanitize.js'
@@ -114,7 +114,7 @@ export class IngressService {
 
   /** An engine that restarted has forgotten the events it had not delivered yet. */
   private lookBack(engineName: string) {
-    const instanceNames = namesOf(engineName).map(({ instance }) => instance)
+    const instanceNames = instancesNamed(engineName)
     let first = false
     const looked = this.reopened.once(engineName, async () => {
       first = true

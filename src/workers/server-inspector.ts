@@ -7,7 +7,7 @@ import type { Known } from '../db/number-placement.js'
 import * as servers from '../db/servers.js'
 import type { Server } from '../db/servers.js'
 import type { Logger } from '../logger.js'
-import { engineNameOf, namesOf } from '../services/engine-names.js'
+import { engineNameOf, instancesNamed } from '../services/engine-names.js'
 import { storedName } from '../services/instances.js'
 import { type Identity, identify } from '../services/server-diagnosis.js'
 
@@ -52,7 +52,7 @@ export class ServerInspector {
     const names = body.map(storedName).filter((one) => one !== undefined)
     const found = names.map((engine_name) => ({
       engine_name,
-      instances: namesOf(engine_name).map(({ instance }) => instance),
+      instances: instancesNamed(engine_name),
     }))
     const instances = found.flatMap((one) => one.instances)
     const ours = await numberPlacement.findByInstances(this.db, [...new Set(instances)])
