@@ -27,6 +27,21 @@ const list = async (query = '') => {
 }
 const endpoints = async (query: string) => (await list(query)).map(({ method, endpoint }) => `${method} ${endpoint}`)
 
+it('are named by their route, also those of nobody who is known', async () => {
+  await app.api.post('/api/auth/login').send({ email: user.email, password: 'wrong' })
+  await app.api.get('/api/auth/login')
+  await app.ctx.requestLog.flush()
+  const { rows } = await app.db.query<{ named: string }>(
+    `select distinct method || ' ' || endpoint || ' ' || status_code as named from api_requests
+      where user_id is null order by 1`,
+  )
+  expect(rows.map(({ named }) => named)).toEqual([
+    'GET /api/auth/* 405',
+    'POST /api/auth/login 401',
+    'POST /api/auth/register 201',
+  ])
+})
+
 it('are listed newest first, with what happened and by which key, and with no value of a path', async () => {
   const found = await list()
   expect(found.map(({ endpoint, status_code }) => `${endpoint} ${status_code}`)).toEqual([

@@ -34,6 +34,12 @@ export function requestLog(log: Logger, rows: RequestLog): RequestHandler {
   }
 }
 
+/** For a router within the one that is logged. */
+export const noteMount: RequestHandler = (req, _res, next) => {
+  req.mount = req.baseUrl
+  next()
+}
+
 /** A request that was turned away before its route was found is only known by its prefix. */
 function patternOf(req: Request): string {
   const route = req.route as { path?: unknown } | undefined

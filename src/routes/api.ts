@@ -17,6 +17,7 @@ import { webhookController } from '../controllers/webhooks.js'
 import { authenticate, requireScope } from '../middleware/authenticate.js'
 import { parseBody } from '../middleware/parse-body.js'
 import { refuseMethod } from '../middleware/refuse-method.js'
+import { noteMount } from '../middleware/request-log.js'
 import { ByteRoom } from '../services/byte-room.js'
 import { limitByAddress, limitByKey, limitByUser } from '../middleware/rate-limit.js'
 
@@ -50,6 +51,7 @@ export function apiRoutes(ctx: Context): Router {
   const limitRefused = limitByAddress('refused', rate_limits.auth_per_minute * REFUSED_PER_LOGIN, ctx.redis)
 
   const authRoutes = Router()
+    .use(noteMount)
     .post('/register', limitAuth, body, auth.register)
     .post('/login', limitAuth, body, auth.logIn)
     .post('/reset-password', limitAuth, body, auth.resetPassword)
