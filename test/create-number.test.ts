@@ -1,3 +1,4 @@
+import { startChild } from './support/child-server.js'
 import { expectRefusal } from './support/refusal.js'
 import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 
@@ -183,6 +184,26 @@ describe('repeated with its Idempotency-Key', () => {
     for (const answer of await Promise.all(repeated)) expectRefusal(answer, answer.status, /^(conflict|unavailable)$/)
     expectRefusal(await keyed(user, 'shop-12'), 409, 'conflict')
     expect(await numbers()).toHaveLength(1)
+  })
+
+  it('gets the number of a first call whose process died while the engine was at it', async () => {
+    const user = await app.createUser()
+    const child = await startChild(app)
+    for (const { controls } of app.sandboxes) controls.setTroubles({ slow_create_ms: 3_000 })
+    const call = app.as(user, child).post('/api/phone-numbers/create', { display_name: 'Customer Service' })
+    const lost = call.set('idempotency-key', 'shop-16').then(
+      () => 'answered',
+      () => 'lost',
+    )
+    await eventually(async () => (await numbersOf(user)).length === 1)
+    await child.end('SIGKILL')
+    expect(await lost).toBe('lost')
+    for (const { controls } of app.sandboxes) controls.clearTroubles()
+    // What it held, it holds for 90 seconds.
+    await app.db.query(`update phone_numbers set linking_until = now() - interval '1 s' where user_id = $1`, [user.id])
+    const { status, body } = await keyed(user, 'shop-16')
+    expect([status, body.phone_number.status]).toEqual([201, 'qr_ready'])
+    expect(await numbersOf(user)).toMatchObject([{ id: body.phone_number.id }])
   })
 
   it('says nothing that its caller may not know, and links nothing that was unlinked', async () => {

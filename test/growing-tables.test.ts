@@ -2,6 +2,7 @@ import { BEGIN_BY_KEYS, type Queryable } from '../src/db/database.js'
 import * as deliveryLists from '../src/db/delivery-lists.js'
 import * as messageQueue from '../src/db/message-queue.js'
 import * as reports from '../src/db/message-reports.js'
+import { type Explained, type Plan, stepsIn } from './support/plans.js'
 import { type ConnectedNumber, type TestApp, type TestUser, startTestApp } from './support/test-app.js'
 
 const MANY = 300
@@ -16,28 +17,14 @@ beforeAll(async () => {
 })
 afterAll(() => app.stop())
 
-interface Plan {
-  'Relation Name'?: string
-  'Index Name'?: string
-  'Actual Rows': number
-  'Actual Loops': number
-  'Rows Removed by Filter'?: number
-  Plans?: Plan[]
-}
-
-const nodesOf = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(nodesOf)]
-
 /** The steps of what `work` asks, done once and undone. */
 async function stepsOf(work: (tx: Queryable) => Promise<unknown>, begin?: string): Promise<Plan[]> {
   const steps: Plan[] = []
   const done = app.ctx.db.transaction(async (tx) => {
     await work({
       async query(text, values) {
-        const { rows } = await tx.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
-          `explain (analyze, format json) ${text}`,
-          values,
-        )
-        steps.push(...nodesOf(rows[0]!['QUERY PLAN'][0].Plan))
+        const { rows } = await tx.query<Explained>(`explain (analyze, format json) ${text}`, values)
+        steps.push(...stepsIn(rows))
         return { rows: [], rowCount: 0 } as never
       },
     })
@@ -51,7 +38,7 @@ const rowsRead = (steps: Plan[], table: string) =>
   steps
     .filter((step) => step['Relation Name'] === table)
     .reduce(
-      (sum, step) => sum + (step['Actual Rows'] + (step['Rows Removed by Filter'] ?? 0)) * step['Actual Loops'],
+      (sum, step) => sum + (step['Actual Rows']! + (step['Rows Removed by Filter'] ?? 0)) * step['Actual Loops']!,
       0,
     )
 

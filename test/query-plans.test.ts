@@ -1,6 +1,7 @@
 import { BEGIN_BY_KEYS } from '../src/db/database.js'
 import { asked } from './support/asked.js'
 import { startChild } from './support/child-server.js'
+import { type Explained, type Plan, stepsIn } from './support/plans.js'
 import { type ConnectedNumber, type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 import { WebhookSink } from './support/webhook-sink.js'
 
@@ -62,16 +63,6 @@ afterAll(async () => {
   await sink.stop()
 })
 
-interface Plan {
-  'Node Type': string
-  'Relation Name'?: string
-  'Actual Rows'?: number
-  'Actual Loops'?: number
-  Plans?: Plan[]
-}
-
-const nodesOf = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(nodesOf)]
-
 async function largeTables(): Promise<Set<string>> {
   const { rows } = await app.db.query<{ name: string }>(
     'select relname as name from pg_class where relkind = $1 and reltuples > 5000',
@@ -106,8 +97,8 @@ it('an API key costs one look-up in an index, and none while it is cached', asyn
   const first = [...(await check())]
   expect(first).toHaveLength(1)
   const [[text, values]] = first as [[string, unknown[]]]
-  const { rows } = await app.db.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(`explain (format json) ${text}`, values)
-  const reads = nodesOf(rows[0]!['QUERY PLAN'][0].Plan).filter((node) => node['Relation Name'])
+  const { rows } = await app.db.query<Explained>(`explain (format json) ${text}`, values)
+  const reads = stepsIn(rows).filter((node) => node['Relation Name'])
   expect(reads.map((node) => [node['Relation Name'], node['Node Type']])).toEqual([
     ['api_keys', 'Index Scan'],
     ['users', 'Index Scan'],
@@ -119,7 +110,7 @@ it('a claim of deliveries looks at each due queue once, also where the table is 
   const DUE = 128
   const statements = await asked(async () => void (await app.crew.delivery.runAll()), { of: 'work' })
   const text = [...statements.keys()].find((statement) => statement.includes('of q skip locked'))!
-  let plan: Plan
+  let steps: Plan[]
   const done = app.db.transaction(async (tx) => {
     await tx.query('delete from webhook_queues')
     await tx.query(
@@ -128,14 +119,14 @@ it('a claim of deliveries looks at each due queue once, also where the table is 
     )
     await tx.query('analyze webhook_queues')
     await tx.query(`prepare claim as ${text}`)
-    const { rows } = await tx.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(
+    const { rows } = await tx.query<Explained>(
       `explain (analyze, format json) execute claim(now(), 'nobody', '{}', '{}', 256)`,
     )
-    plan = rows[0]!['QUERY PLAN'][0].Plan
+    steps = stepsIn(rows)
     throw new Error('The workers must not see these queues.')
   }, BEGIN_BY_KEYS)
   await expect(done).rejects.toThrow('must not see')
-  const reads = nodesOf(plan!).filter((node) => node['Relation Name'] === 'webhook_queues')
+  const reads = steps!.filter((node) => node['Relation Name'] === 'webhook_queues')
   const seen = reads.map((node) => node['Actual Rows']! * node['Actual Loops']!)
   expect(seen.reduce((sum, n) => sum + n, 0)).toBe(2 * DUE) // to choose them, and to lock them
 })
@@ -178,8 +169,8 @@ it('no call and no worker reads a large table from end to end', async () => {
   expect(statements.size).toBeGreaterThan(40)
   const scans: string[] = []
   for (const [text, values] of statements) {
-    const { rows } = await app.db.query<{ 'QUERY PLAN': [{ Plan: Plan }] }>(`explain (format json) ${text}`, values)
-    for (const node of nodesOf(rows[0]!['QUERY PLAN'][0].Plan))
+    const { rows } = await app.db.query<Explained>(`explain (format json) ${text}`, values)
+    for (const node of stepsIn(rows))
       if (node['Node Type'] === 'Seq Scan' && large.has(node['Relation Name']!))
         scans.push(`${node['Relation Name']}: ${text.replace(/\s+/g, ' ').slice(0, 300)}`)
   }

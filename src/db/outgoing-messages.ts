@@ -14,7 +14,7 @@ export interface Claim {
   starts_at: Date
 }
 
-interface Outgoing {
+export interface Outgoing {
   user_id: number
   phone_number_id: number
   /** Of the instance it goes out through when it starts at once. */

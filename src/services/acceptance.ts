@@ -11,21 +11,7 @@ import { type Idempotency, mismatch } from './idempotency.js'
 import { publicEvent } from './public-events.js'
 
 /** A checked message on its way into its lane. */
-export interface Draft {
-  user_id: number
-  phone_number_id: number
-  generation: number
-  type: string
-  recipient: string
-  content: Record<string, unknown>
-  fingerprint: Buffer
-  reply_to: string | null
-  priority: number
-  ttl_seconds: number
-  on_ambiguous: 'keep' | 'retry'
-  quota_day: string
-  send_at: Date | null
-  retry_of: number | null
+export interface Draft extends outgoing.Outgoing {
   bytes?: Buffer
   idempotency?: Idempotency
 }

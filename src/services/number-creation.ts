@@ -8,9 +8,9 @@ import type { PhoneNumber } from '../db/phone-numbers.js'
 import * as users from '../db/users.js'
 import type { User } from '../db/users.js'
 import * as webhooks from '../db/webhooks.js'
-import { AppError, invalidRequest, notFound, unavailable } from '../errors.js'
+import { AppError, notFound, unavailable } from '../errors.js'
 import { newSecret } from '../webhooks/sign.js'
-import { type TargetGuard, TargetRefused } from '../webhooks/target-guard.js'
+import type { TargetGuard } from '../webhooks/target-guard.js'
 import { engineNameOf } from './engine-names.js'
 import { type Idempotency, mismatch, namedBy } from './idempotency.js'
 import { watchAfter } from './instances.js'
@@ -19,7 +19,7 @@ import type { Placement } from './placement.js'
 import { DEFAULT_EVENT_TYPES } from './public-events.js'
 import { refuseExpired, refuseSuspended } from './user-standing.js'
 import type { WaitingRoom } from './waiting-room.js'
-import { refuseTooMany } from './webhooks.js'
+import { acceptedUrl, refuseTooMany } from './webhooks.js'
 
 export interface NewNumber {
   display_name: string
@@ -58,7 +58,8 @@ export class NumberCreation {
   /** The number, with its QR code when one came in time. A repeated `key` answers the number of the first call. */
   async create(user: User, input: NewNumber, key?: string): Promise<CreatedNumber> {
     const idempotency = namedBy(key, 'create a phone number', input)
-    const url = input.webhook_url === undefined ? undefined : await this.checkUrl(input.webhook_url)
+    const { webhook_url } = input
+    const url = webhook_url === undefined ? undefined : await acceptedUrl(this.guard, webhook_url, 'webhook_url')
     const { phone, webhook_secret, repeated } = await this.reserve(user, { ...input, webhook_url: url }, idempotency)
     if (repeated) return { phone: await this.join(phone) }
     try {
@@ -87,15 +88,6 @@ export class NumberCreation {
     if (!now) throw unavailable('The first call with this Idempotency-Key has made no phone number yet. Repeat yours.')
     // Only its first link: whoever has logged out since then did not want another.
     return now.first_connected_at ? now : this.openFirst(now)
-  }
-
-  private async checkUrl(text: string): Promise<string> {
-    try {
-      return (await this.guard.checkUrl(text)).href
-    } catch (err) {
-      if (!(err instanceof TargetRefused)) throw err
-      throw invalidRequest(err.message, [{ path: 'webhook_url', message: err.message }])
-    }
   }
 
   /** Takes a place under the plan's limit and on a server; two at once queue up behind the user's row. */

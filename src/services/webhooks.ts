@@ -57,7 +57,7 @@ export class WebhookService {
 
   private async insert(user: User, input: NewWebhookInput, { only_first = false } = {}): Promise<Created | undefined> {
     const { phone_number_id = null, description = null, enabled = true } = input
-    const url = await this.checkUrl(input.url)
+    const url = await acceptedUrl(this.guard, input.url, 'url')
     const event_types = checkTypes(input.event_types ?? [...DEFAULT_EVENT_TYPES])
     const headers = checkHeaders(mergeHeaders({}, input.headers ?? {}))
     const secret = checkSecret(input.secret) ?? newSecret()
@@ -87,7 +87,7 @@ export class WebhookService {
 
   /** Enabling, also of one that is paused, and a new address begin again as if nothing had failed. */
   async update(user: User, id: number, input: WebhookInput): Promise<Webhook> {
-    const url = input.url === undefined ? undefined : await this.checkUrl(input.url)
+    const url = input.url === undefined ? undefined : await acceptedUrl(this.guard, input.url, 'url')
     const event_types = input.event_types && checkTypes(input.event_types)
     const webhook = await this.change(user, id, async (tx, before) => {
       const headers = checkHeaders(mergeHeaders(before.headers, input.headers ?? {}))
@@ -134,14 +134,15 @@ export class WebhookService {
     this.bus.tell('webhook.changed', { id })
     return webhook!
   }
+}
 
-  private async checkUrl(text: string): Promise<string> {
-    try {
-      return (await this.guard.checkUrl(text)).href
-    } catch (err) {
-      if (!(err instanceof TargetRefused)) throw err
-      throw invalidRequest(err.message, [{ path: 'url', message: err.message }])
-    }
+/** The URL as it is kept; refused in the words of the guard, under the name the field has in the call. */
+export async function acceptedUrl(guard: TargetGuard, text: string, field: 'url' | 'webhook_url'): Promise<string> {
+  try {
+    return (await guard.checkUrl(text)).href
+  } catch (err) {
+    if (!(err instanceof TargetRefused)) throw err
+    throw invalidRequest(err.message, [{ path: field, message: err.message }])
   }
 }
 
