@@ -1,20 +1,29 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { startTestApp } from '../support/test-app.js'
+import { type TestApp, startTestApp } from '../support/test-app.js'
 import { SHORT } from '../support/webhook-faults.js'
 import { Receivers } from '../support/webhook-receivers.js'
 import { createWebhook, incomingText, seedNumber, tell } from '../support/webhook-stage.js'
 
-const PAIRS = SHORT ? 3 : 7
+const PAIRS = SHORT ? 5 : 7
 const EVENTS = SHORT ? 60 : 150
 
 const middle = (numbers: number[]) => numbers.sort((a, b) => a - b)[Math.floor(numbers.length / 2)]!
 
-it('one dead and one slow webhook among 50 leave the other 48 within 1.5 × of their p99 (promise 15)', async () => {
-  const app = await startTestApp({ servers: 1 })
-  const receivers = await Receivers.start((path) => {
+let app: TestApp
+let receivers: Receivers
+beforeAll(async () => {
+  app = await startTestApp({ servers: 1 })
+  receivers = await Receivers.start((path) => {
     if (path === '/dead') return 'hang'
     return path === '/slow' ? { status: 200, after_ms: 5_000 } : 200
   })
+})
+afterAll(async () => {
+  await app.stop()
+  await receivers.stop()
+})
+
+it('one dead and one slow webhook among 50 leave the other 48 within 1.5 × of their p99 (promise 15)', async () => {
   const user = await app.createUser()
   const phone = await seedNumber(app, user)
   const create = (path: string) => createWebhook(user, { url: receivers.url(path), event_types: ['message.received'] })
@@ -48,6 +57,4 @@ it('one dead and one slow webhook among 50 leave the other 48 within 1.5 × of t
   const ratio = middle(pairs.map(({ alone, beside }) => beside / alone))
   console.log(`p99 beside a dead and a slow one, to alone: ${ratio.toFixed(2)}`, pairs)
   expect(ratio).toBeLessThanOrEqual(1.5)
-  await app.stop()
-  await receivers.stop()
 })
