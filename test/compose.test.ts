@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { copyFileSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { environmentKeys } from '../src/config.js'
+import { settingNames } from '../src/settings.js'
 import { problemsOf } from './support/config-problems.js'
 import { CHECKOUT } from './support/launcher.js'
 
@@ -122,7 +122,7 @@ it('names no container and pins every image', () => {
 it('hands the server only settings that it has', () => {
   const names = [...block('saas-api').matchAll(/^ {6}([A-Z_]+):/gm)].map((match) => match[1]!)
   expect(names.length).toBeGreaterThan(10)
-  expect(names.filter((name) => !environmentKeys.includes(name))).toEqual([])
+  expect(names.filter((name) => !settingNames.includes(name))).toEqual([])
 })
 
 it('keeps the image small: what it copies is let through, and nothing that is private', () => {

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import * as gaps from '../src/db/gaps.js'
-import * as lanes from '../src/db/lanes.js'
+import * as laneGates from '../src/db/lane-gates.js'
 import { ADMIN_KEY, operatorOf } from './support/operator.js'
 import { expectRefusal } from './support/refusal.js'
 import { QUIET, newSender } from './support/sending.js'
@@ -80,7 +80,7 @@ it('a server that is back wakes no lane of a number that is not connected', asyn
     'select server_instance from phone_numbers where id = $1',
     [phone.id],
   )
-  await lanes.wakeServer(app.db, rows[0]!.server_instance)
+  await laneGates.wakeServer(app.db, rows[0]!.server_instance)
   const state = await app.db.query(
     `select due_at = 'infinity' as waits, failures from lanes where phone_number_id = $1`,
     [phone.id],

@@ -1,5 +1,5 @@
 import { judgeAnswer, judgeSilence } from '../src/services/outcomes.js'
-import { EngineUnreachable } from '../src/clients/evolution.js'
+import { EngineUnreachable } from '../src/clients/engine-http.js'
 import type { SendSituation } from '../src/sandbox/engine/behaviours.js'
 import { exchanges } from './support/recordings.js'
 import { QUIET, newSender } from './support/sending.js'

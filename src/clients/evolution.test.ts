@@ -1,7 +1,8 @@
 import { type AddressInfo, type Server, type Socket, createServer } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import { Breaker } from './breaker.js'
-import { EngineUnreachable, EvolutionClient } from './evolution.js'
+import { EngineUnreachable } from './engine-http.js'
+import { EvolutionClient } from './evolution.js'
 
 const closing: (() => Promise<unknown>)[] = []
 afterEach(async () => {

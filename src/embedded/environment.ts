@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { isLoopback } from '../config.js'
+import { isLoopback } from '../config-checks.js'
 import { chooseDataFolder, makeDataFolder } from './data-folder.js'
 import { lockFolder } from './folder-lock.js'
 import { type Plan, planOf } from './plan.js'

@@ -1,12 +1,14 @@
 import type { Bus } from '../cache/bus.js'
 import type { Database, Queryable } from '../db/database.js'
 import * as events from '../db/events.js'
-import * as lanes from '../db/lanes.js'
+import * as laneGates from '../db/lane-gates.js'
 import * as reports from '../db/message-reports.js'
 import * as messages from '../db/messages.js'
 import type { Changed } from '../db/messages.js'
+import * as numberHealth from '../db/number-health.js'
+import type { AckRatio } from '../db/number-health.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
-import type { AckRatio, PhoneNumber } from '../db/phone-numbers.js'
+import type { PhoneNumber } from '../db/phone-numbers.js'
 import { statusEvent } from './message-view.js'
 import { publicEvent } from './public-events.js'
 
@@ -45,7 +47,7 @@ export class Acknowledgements {
 
   /** Renews `ack_ratio_1h` of the numbers that have sent, and says so when one falls or recovers. */
   async measure(now?: Date): Promise<void> {
-    for (const measured of await phoneNumbers.measureAcks(this.db, SILENCE_SECONDS, now)) {
+    for (const measured of await numberHealth.measureAcks(this.db, SILENCE_SECONDS, now)) {
       const { ratio, ack_ratio_1h } = measured
       if (ratio !== ack_ratio_1h || falls(measured) || recovers(measured)) await this.record(measured)
     }
@@ -57,7 +59,7 @@ export class Acknowledgements {
       if (!phone) return
       const now = { ratio, sample, degraded_since: phone.degraded_since }
       const since = falls(now) ? new Date() : recovers(now) ? null : phone.degraded_since
-      await phoneNumbers.saveAckRatio(tx, id, ratio, since)
+      await numberHealth.saveAckRatio(tx, id, ratio, since)
       if (falls(now)) await events.record(tx, [publicEvent('phone_number.degraded', phone, degraded(ratio!, sample))])
     })
   }
@@ -82,13 +84,13 @@ const degraded = (ack_ratio_1h: number, messages: number) => ({
 export async function recordAcknowledgements(tx: Queryable, received: Changed[]): Promise<void> {
   for (const message of received.filter((one) => one.new_contact)) {
     const refused = message.status === 'failed'
-    const refusals = await phoneNumbers.countRefusal(tx, message.phone_number_id, refused)
+    const refusals = await numberHealth.countRefusal(tx, message.phone_number_id, refused)
     if (!refused || refusals < REFUSALS) continue
     const until = new Date(Date.now() + RESTRICTION_HOURS * 3_600_000)
     // What went out before is still being refused: once is enough.
-    if (!(await lanes.restrict(tx, message.phone_number_id, until))) continue
+    if (!(await laneGates.restrict(tx, message.phone_number_id, until))) continue
     await reports.recogniseContacts(tx, message.phone_number_id)
-    await phoneNumbers.setRestriction(tx, message.phone_number_id, { type: 'new_conversations', until })
+    await numberHealth.setRestriction(tx, message.phone_number_id, { type: 'new_conversations', until })
     const subject = { ...message, id: message.phone_number_id }
     await events.record(tx, [publicEvent('phone_number.restricted', subject, restricted(until))])
   }

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { EngineUnreachable } from '../clients/evolution.js'
+import { EngineUnreachable } from '../clients/engine-http.js'
 import { Semaphores } from '../clients/semaphore.js'
 import type { ServerPool } from '../clients/server-pool.js'
 import * as contactChecks from '../db/contact-checks.js'

@@ -1,4 +1,5 @@
-import { EngineUnreachable, EvolutionClient } from '../clients/evolution.js'
+import { EngineUnreachable } from '../clients/engine-http.js'
+import { EvolutionClient } from '../clients/evolution.js'
 import type { Config } from '../config.js'
 import { type Finding, ok, problem, warning } from './doctor-findings.js'
 import { type Identity, diagnose, identify } from './server-diagnosis.js'

@@ -1,6 +1,7 @@
 import { statfs } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { BREAKS_ADDRESSES, breaksAddresses, type Config, ConfigError, readConfig } from '../config.js'
+import { type Config, ConfigError, readConfig } from '../config.js'
+import { BREAKS_ADDRESSES, breaksAddresses } from '../config-checks.js'
 import { planOf } from '../embedded/plan.js'
 import { examineDatabase } from './doctor-database.js'
 import { examineEngines } from './doctor-engines.js'

@@ -2,6 +2,7 @@ import type { Database } from '../db/database.js'
 import * as numberPlacement from '../db/number-placement.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
 import type { PhoneNumber } from '../db/phone-numbers.js'
+import * as serverRooms from '../db/server-rooms.js'
 import * as servers from '../db/servers.js'
 import type { Server } from '../db/servers.js'
 import { AppError, notFound } from '../errors.js'
@@ -39,10 +40,10 @@ export class Evacuation {
   /** First of all nobody may be placed on it any more, and there must be somewhere to go. */
   private async close(name: string, force: boolean): Promise<void> {
     await this.db.transaction(async (tx) => {
-      await servers.lockPlacement(tx)
+      await serverRooms.lockPlacement(tx)
       const server = await servers.lock(tx, name)
       if (!server) throw notFound('server')
-      if ((await servers.countOpen(tx, name)) === 0)
+      if ((await serverRooms.countOpen(tx, name)) === 0)
         throw new AppError('conflict', 'This is the last server that can take phone numbers. Add another one first.')
       if (server.healthy && server.state !== 'disabled' && !force) throw stillWell(server)
       if (server.state === 'active') await servers.update(tx, name, { state: 'draining' })
@@ -55,7 +56,7 @@ export class Evacuation {
       if (phone?.server_instance !== from) return undefined
       const linked = phone.status === 'connected' || phone.status_reason === 'reconnecting'
       await this.changes.parkLocked(tx, phone, linked ? 'server_lost' : reasonUnlinked(phone))
-      const next = await servers.findRoomiest(tx, from)
+      const next = await serverRooms.findRoomiest(tx, from)
       if (next) await numberPlacement.moveToServer(tx, id, next)
       return linked ? 'linked' : 'unlinked'
     })

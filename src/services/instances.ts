@@ -1,11 +1,6 @@
 import { createHash, createHmac } from 'node:crypto'
-import {
-  type EngineAnswer,
-  EngineUnreachable,
-  type EngineWebhook,
-  type EvolutionClient,
-  WEBHOOK_EVENTS,
-} from '../clients/evolution.js'
+import { type EngineAnswer, EngineUnreachable } from '../clients/engine-http.js'
+import { type EngineWebhook, type EvolutionClient, WEBHOOK_EVENTS } from '../clients/evolution.js'
 import type { ServerPool } from '../clients/server-pool.js'
 import type { PhoneNumber } from '../db/phone-numbers.js'
 import { AppError, unavailable } from '../errors.js'

@@ -1,4 +1,4 @@
-import { EngineUnreachable } from '../clients/evolution.js'
+import { EngineUnreachable } from '../clients/engine-http.js'
 import * as connectionChecks from '../db/connection-checks.js'
 import type { Database } from '../db/database.js'
 import * as instanceRemovals from '../db/instance-removals.js'

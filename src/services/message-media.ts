@@ -1,4 +1,4 @@
-import { EngineUnreachable } from '../clients/evolution.js'
+import { EngineUnreachable } from '../clients/engine-http.js'
 import { Semaphores } from '../clients/semaphore.js'
 import type { ServerPool } from '../clients/server-pool.js'
 import type { Database } from '../db/database.js'

@@ -2,7 +2,7 @@ import type { Bus } from '../cache/bus.js'
 import type { Database, Queryable } from '../db/database.js'
 import * as events from '../db/events.js'
 import * as instanceRemovals from '../db/instance-removals.js'
-import * as lanes from '../db/lanes.js'
+import * as laneGates from '../db/lane-gates.js'
 import * as numberPlacement from '../db/number-placement.js'
 import * as numberStates from '../db/number-states.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
@@ -99,7 +99,7 @@ export class NumberChanges {
 
 async function write(tx: Queryable, { id }: PhoneNumber, { state, events: raised, lane }: Transition): Promise<void> {
   await numberStates.saveEngineStates(tx, [{ id, ...state }])
-  if (lane === 'block') await lanes.block(tx, [id], 'number_disconnected')
-  if (lane === 'unblock') await lanes.unblock(tx, [id])
+  if (lane === 'block') await laneGates.block(tx, [id], 'number_disconnected')
+  if (lane === 'unblock') await laneGates.unblock(tx, [id])
   await events.record(tx, raised)
 }

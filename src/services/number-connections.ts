@@ -1,4 +1,4 @@
-import { EngineUnreachable } from '../clients/evolution.js'
+import { EngineUnreachable } from '../clients/engine-http.js'
 import type { Database } from '../db/database.js'
 import * as numberPlacement from '../db/number-placement.js'
 import * as phoneNumbers from '../db/phone-numbers.js'

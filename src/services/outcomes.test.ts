@@ -1,4 +1,4 @@
-import { EngineUnreachable } from '../clients/evolution.js'
+import { EngineUnreachable } from '../clients/engine-http.js'
 import { judgeAnswer, judgeSilence } from './outcomes.js'
 
 const error = (status: number, message: unknown) => ({ status, body: { status, error: 'x', response: { message } } })

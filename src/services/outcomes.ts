@@ -1,4 +1,4 @@
-import { type EngineAnswer, type EngineUnreachable, isGateways } from '../clients/evolution.js'
+import { type EngineAnswer, type EngineUnreachable, isGateways } from '../clients/engine-http.js'
 
 /**
  * How a send ended, as far as anybody can know. The classes follow what a stand-in for WhatsApp really received for

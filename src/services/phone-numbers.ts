@@ -2,6 +2,7 @@ import type { Bus } from '../cache/bus.js'
 import type { Database } from '../db/database.js'
 import * as gaps from '../db/gaps.js'
 import * as instanceRemovals from '../db/instance-removals.js'
+import * as laneGates from '../db/lane-gates.js'
 import * as lanes from '../db/lanes.js'
 import * as queue from '../db/message-queue.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
@@ -39,7 +40,7 @@ export class PhoneNumberService {
       const locked = owned && (await phoneNumbers.lock(tx, id))
       if (!locked) throw notFound('phone number')
       await lanes.lock(tx, [id])
-      await lanes.close(tx, id)
+      await laneGates.close(tx, id)
       await phoneNumbers.markDeleted(tx, id)
       const deleted = await webhooks.deleteOfNumber(tx, id)
       await endWaiting(tx, await queue.listQueued(tx, id, MAX_QUEUE), NUMBER_DELETED)

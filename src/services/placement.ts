@@ -1,5 +1,6 @@
 import type { ServerPool } from '../clients/server-pool.js'
 import type { Database, Queryable } from '../db/database.js'
+import * as serverRooms from '../db/server-rooms.js'
 import * as servers from '../db/servers.js'
 import type { Server } from '../db/servers.js'
 import { AppError } from '../errors.js'
@@ -14,7 +15,7 @@ export class Placement {
 
   /** Throws `no_capacity`. The choice is safe from others until the transaction ends. */
   async choose(tx: Queryable, except: string[] = []): Promise<Server> {
-    const server = await servers.takeNext(tx, except, this.options.server_memory_mb)
+    const server = await serverRooms.takeNext(tx, except, this.options.server_memory_mb)
     if (server) {
       this.pool.set(server.name, server.url) // another replica may have added it a moment ago
       return server
@@ -30,10 +31,10 @@ export class Placement {
   }
 
   rooms() {
-    return servers.rooms(this.db, this.options.server_memory_mb)
+    return serverRooms.rooms(this.db, this.options.server_memory_mb)
   }
 
   loads() {
-    return servers.loads(this.db, this.options.server_memory_mb)
+    return serverRooms.loads(this.db, this.options.server_memory_mb)
   }
 }

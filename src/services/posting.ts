@@ -1,4 +1,5 @@
-import { EngineUnreachable, type EngineAnswer, type EvolutionClient } from '../clients/evolution.js'
+import { EngineUnreachable, type EngineAnswer } from '../clients/engine-http.js'
+import type { EvolutionClient } from '../clients/evolution.js'
 import type { ServerPool } from '../clients/server-pool.js'
 import type { Database } from '../db/database.js'
 import * as media from '../db/media.js'

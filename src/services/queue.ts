@@ -1,6 +1,7 @@
 import type { Database, Queryable } from '../db/database.js'
 import type { Bus } from '../cache/bus.js'
 import * as events from '../db/events.js'
+import * as laneGates from '../db/lane-gates.js'
 import * as lanes from '../db/lanes.js'
 import * as media from '../db/media.js'
 import * as queue from '../db/message-queue.js'
@@ -53,7 +54,7 @@ export class QueueService {
 
   async setPaused(user: User, phoneNumberId: number, paused: boolean) {
     await ownedNumber(this.db, user.id, phoneNumberId)
-    await lanes.setPaused(this.db, phoneNumberId, paused)
+    await laneGates.setPaused(this.db, phoneNumberId, paused)
     if (!paused) this.bus.tell('lanes.due', {})
     return this.show(user, phoneNumberId)
   }

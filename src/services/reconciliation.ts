@@ -1,5 +1,6 @@
 import type { Bus } from '../cache/bus.js'
-import { EngineUnreachable, type FoundMessage } from '../clients/evolution.js'
+import { EngineUnreachable } from '../clients/engine-http.js'
+import type { FoundMessage } from '../clients/evolution.js'
 import type { ServerPool } from '../clients/server-pool.js'
 import type { Database, Queryable } from '../db/database.js'
 import * as earlyReceipts from '../db/early-receipts.js'

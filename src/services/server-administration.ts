@@ -1,8 +1,9 @@
-import { EngineUnreachable } from '../clients/evolution.js'
+import { EngineUnreachable } from '../clients/engine-http.js'
 import type { ServerPool } from '../clients/server-pool.js'
 import type { Database, Queryable } from '../db/database.js'
 import * as instanceRemovals from '../db/instance-removals.js'
 import * as numberPlacement from '../db/number-placement.js'
+import * as serverRooms from '../db/server-rooms.js'
 import * as servers from '../db/servers.js'
 import type { Changes, Server } from '../db/servers.js'
 import { AppError, invalidRequest, notFound } from '../errors.js'
@@ -74,7 +75,7 @@ export class ServerAdministration {
     const { url } = changes
     const identity = url === undefined ? undefined : await this.examine(url)
     await this.db.transaction(async (tx) => {
-      await servers.lockPlacement(tx)
+      await serverRooms.lockPlacement(tx)
       const server = await servers.lock(tx, name)
       if (!server) throw notFound('server')
       if (url !== undefined && server.source === 'setting' && server.listed)
@@ -94,7 +95,7 @@ export class ServerAdministration {
   /** Only once nothing is placed on it: numbers are drained, moved by evacuation, or deleted first. */
   async remove(name: string): Promise<void> {
     await this.db.transaction(async (tx) => {
-      await servers.lockPlacement(tx)
+      await serverRooms.lockPlacement(tx)
       const server = await servers.lock(tx, name)
       if (!server) throw notFound('server')
       if (server.source === 'setting' && server.listed)

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { EngineUnreachable, type EvolutionClient, isGateways } from '../clients/evolution.js'
+import { EngineUnreachable, isGateways } from '../clients/engine-http.js'
+import type { EvolutionClient } from '../clients/evolution.js'
 
 export interface Problem {
   code: 'unreachable' | 'licence_needed' | 'key_refused' | 'database_down' | 'not_evolution'

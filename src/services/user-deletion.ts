@@ -3,6 +3,7 @@ import * as apiKeys from '../db/api-keys.js'
 import * as auditLog from '../db/audit-log.js'
 import type { Database } from '../db/database.js'
 import * as erasure from '../db/erasure.js'
+import * as laneGates from '../db/lane-gates.js'
 import * as lanes from '../db/lanes.js'
 import * as numberPlacement from '../db/number-placement.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
@@ -62,7 +63,7 @@ export class UserDeletion {
     await this.db.transaction(async (tx) => {
       const numbers = await numberPlacement.listOfUser(tx, userId)
       await lanes.lock(tx, numbers)
-      await lanes.hold(tx, numbers, 'user_suspended')
+      await laneGates.hold(tx, numbers, 'user_suspended')
     })
   }
 

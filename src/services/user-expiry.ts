@@ -1,6 +1,7 @@
 import type { Bus } from '../cache/bus.js'
 import type { Database, Queryable } from '../db/database.js'
 import * as events from '../db/events.js'
+import * as laneGates from '../db/lane-gates.js'
 import * as lanes from '../db/lanes.js'
 import * as numberPlacement from '../db/number-placement.js'
 import * as userAccounts from '../db/user-accounts.js'
@@ -45,8 +46,8 @@ export class UserExpiry {
     await userAccounts.setStatus(tx, account.id, status)
     const ids = await numberPlacement.listOfUser(tx, account.id)
     await lanes.lock(tx, ids)
-    await lanes.letGo(tx, ids)
-    if (status !== 'active') await lanes.hold(tx, ids, HOLD_REASONS[status])
+    await laneGates.letGo(tx, ids)
+    if (status !== 'active') await laneGates.hold(tx, ids, HOLD_REASONS[status])
     return status
   }
 

@@ -1,4 +1,4 @@
-import { EngineUnreachable } from '../clients/evolution.js'
+import { EngineUnreachable } from '../clients/engine-http.js'
 import { Semaphore } from '../clients/semaphore.js'
 import * as connectionChecks from '../db/connection-checks.js'
 import type { Due, Outcome } from '../db/connection-checks.js'

@@ -1,7 +1,7 @@
 import type { ServerPool } from '../clients/server-pool.js'
 import * as connectionChecks from '../db/connection-checks.js'
 import type { Database } from '../db/database.js'
-import * as lanes from '../db/lanes.js'
+import * as laneGates from '../db/lane-gates.js'
 import * as servers from '../db/servers.js'
 import type { Server } from '../db/servers.js'
 import type { Logger } from '../logger.js'
@@ -49,7 +49,7 @@ export class ServerMonitor {
 
   /** What waited for the server goes on at once, and how its numbers are is found out. */
   private async welcomeBack(name: string): Promise<void> {
-    await lanes.wakeServer(this.db, name)
+    await laneGates.wakeServer(this.db, name)
     await connectionChecks.makeServerDue(this.db, name, CATCH_UP_SECONDS)
   }
 

@@ -1,0 +1,53 @@
+import type { Queryable } from '../db/database.js'
+import * as earlyReceipts from '../db/early-receipts.js'
+import type { EarlyReceipt } from '../db/early-receipts.js'
+import type { NewEvent } from '../db/events.js'
+import * as reports from '../db/message-reports.js'
+import type { Changed } from '../db/messages.js'
+import { recordAcknowledgements } from './acknowledgements.js'
+import type { EngineEvent, Phone, Told } from './attribution.js'
+import { publicEvent } from './public-events.js'
+import { confirmExplained } from './reconciliation.js'
+
+/** Receipts, and sends whose own answer may be lost; what belongs to no known message yet is kept for it. */
+export async function applyReports(tx: Queryable, told: Told[]): Promise<Changed[]> {
+  const receipts = told.flatMap(reportOf)
+  if (receipts.length === 0) return []
+  const ids = [...new Set(receipts.map((receipt) => receipt.phone_number_id))]
+  const known = await reports.findChats(tx, receipts)
+  const early = receipts.filter(({ phone_number_id, whatsapp_id }) => !known.has(`${phone_number_id} ${whatsapp_id}`))
+  await earlyReceipts.insert(tx, early)
+  const confirmed = early.length > 0 ? await confirmExplained(tx, ids, early) : []
+  const received = await reports.applyReceipts(tx, receipts)
+  await recordAcknowledgements(tx, received)
+  return [...confirmed, ...received]
+}
+
+export const isReport = (fact: EngineEvent['fact']) => fact.kind === 'receipt' || fact.kind === 'sending'
+
+function reportOf({ phone, fact, generation }: Told): EarlyReceipt[] {
+  const phone_number_id = phone.id
+  if (fact.kind === 'receipt') return [{ phone_number_id, whatsapp_id: fact.whatsapp_id, status: fact.status }]
+  if (fact.kind !== 'sending') return []
+  const { whatsapp_id, recipient, fingerprint, sent_at } = fact
+  return [{ phone_number_id, whatsapp_id, status: 'sent', sending: { generation, recipient, fingerprint, sent_at } }]
+}
+
+/**
+ * Edits and deletions. The chat is that of the message when we know it: an edit of the other side names the chat as they
+ * see it, which is our own number.
+ */
+export async function changeEvents(tx: Queryable, told: Told[]): Promise<NewEvent[]> {
+  const changes = told.flatMap(({ phone, fact }) =>
+    fact.kind === 'edited' || fact.kind === 'deleted' ? [{ phone, fact, ...keyOf(phone, fact) }] : [],
+  )
+  const chats = await reports.findChats(tx, changes)
+  return changes.map(({ phone, fact, phone_number_id, whatsapp_id }) => {
+    const chat = chats.get(`${phone_number_id} ${whatsapp_id}`) ?? fact.chat
+    if (fact.kind === 'deleted') return publicEvent('message.deleted', phone, { message: { whatsapp_id, chat } })
+    const content = { text: fact.text }
+    return publicEvent('message.edited', phone, { message: { whatsapp_id, chat, content } })
+  })
+}
+
+const keyOf = (phone: Phone, { whatsapp_id }: { whatsapp_id: string }) => ({ phone_number_id: phone.id, whatsapp_id })
