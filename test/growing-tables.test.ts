@@ -1,7 +1,7 @@
 import { BEGIN_BY_KEYS, type Queryable } from '../src/db/database.js'
 import * as deliveryLists from '../src/db/delivery-lists.js'
 import * as messageQueue from '../src/db/message-queue.js'
-import * as reports from '../src/db/message-reports.js'
+import * as unconfirmed from '../src/db/unconfirmed-messages.js'
 import { type Explained, type Plan, stepsIn } from './support/plans.js'
 import { type ConnectedNumber, type TestApp, type TestUser, startTestApp } from './support/test-app.js'
 
@@ -56,11 +56,11 @@ it('a report about a send is not compared with all that is unconfirmed, nor with
     [phone.id],
   )
   const told = [{ phone_number_id: phone.id, whatsapp_id: 'R7', status: 'sent' as const }]
-  const steps = await stepsOf((tx) => reports.findExplained(tx, [phone.id], told), BEGIN_BY_KEYS)
+  const steps = await stepsOf((tx) => unconfirmed.findExplained(tx, [phone.id], told), BEGIN_BY_KEYS)
   expect(rowsRead(steps, 'early_receipts')).toBeLessThan(2 * MANY)
-  const found = await app.ctx.db.transaction((tx) => reports.findExplained(tx, [phone.id], told))
+  const found = await app.ctx.db.transaction((tx) => unconfirmed.findExplained(tx, [phone.id], told))
   expect(found.map(({ whatsapp_id }) => whatsapp_id)).toEqual(['R7'])
-  expect(await app.ctx.db.transaction((tx) => reports.findExplained(tx, [phone.id]))).toHaveLength(MANY)
+  expect(await app.ctx.db.transaction((tx) => unconfirmed.findExplained(tx, [phone.id]))).toHaveLength(MANY)
 })
 
 it('an answer of one contact does not read what waits for all the others', async () => {

@@ -2,6 +2,7 @@ import type { Bus } from '../cache/bus.js'
 import type { ServerPool } from '../clients/server-pool.js'
 import { type Database, violates } from '../db/database.js'
 import { GroupCommit } from '../db/group-commit.js'
+import * as heldMessages from '../db/held-messages.js'
 import * as laneRows from '../db/lanes.js'
 import * as outgoing from '../db/outgoing-messages.js'
 import type { Claimed } from '../db/outgoing-messages.js'
@@ -104,7 +105,7 @@ export class Lanes {
   async recoverLost(lostAfterMs = LOST_AFTER_MS): Promise<number> {
     const now = Date.now()
     const unanswered = Math.max(0, ...[...this.claiming].map(({ since }) => now - since))
-    const held = await outgoing.listHeld(this.db, this.process.id, (unanswered + lostAfterMs) / 1000)
+    const held = await heldMessages.list(this.db, this.process.id, (unanswered + lostAfterMs) / 1000)
     const lost = held.filter(({ id }) => !this.running.has(id))
     for (const message of lost) {
       this.log.warn({ message_id: message.id }, 'a claim whose commit was not answered goes back into its lane')

@@ -1,8 +1,8 @@
 import type { Bus } from '../cache/bus.js'
-import type { Database } from '../db/database.js'
+import type { Database, Queryable } from '../db/database.js'
 import * as events from '../db/events.js'
+import * as heldMessages from '../db/held-messages.js'
 import * as lanes from '../db/lanes.js'
-import * as outgoing from '../db/outgoing-messages.js'
 import type { Changed } from '../db/messages.js'
 import * as processes from '../db/processes.js'
 import { statusEvent } from './message-view.js'
@@ -49,7 +49,7 @@ export class Membership {
     // After the database was away nobody has beaten for long; whoever can say so is alive.
     await this.beat()
     const abandoned = await this.db.transaction(async (tx) => {
-      const dead = [...(await processes.removeDead(tx)), ...(await outgoing.listOrphans(tx))]
+      const dead = [...(await processes.removeDead(tx)), ...(await heldMessages.listOrphans(tx))]
       return dead.length > 0 ? takeOver(tx, dead) : []
     })
     for (const { id } of abandoned) this.bus.tell('message.changed', { id })
@@ -68,13 +68,13 @@ export class Membership {
   }
 }
 
-async function takeOver(tx: Parameters<typeof outgoing.abandon>[0], processIds: number[]): Promise<Changed[]> {
-  const held = await outgoing.findHeld(tx, processIds)
+async function takeOver(tx: Queryable, processIds: number[]): Promise<Changed[]> {
+  const held = await heldMessages.listOf(tx, processIds)
   await lanes.lock(
     tx,
     held.map((message) => message.phone_number_id),
   )
-  const abandoned = await outgoing.abandon(tx, processIds)
+  const abandoned = await heldMessages.abandon(tx, processIds)
   await lanes.releaseAbandoned(tx, abandoned)
   await events.record(tx, abandoned.map(statusEvent))
   return abandoned

@@ -8,6 +8,8 @@ import * as events from '../db/events.js'
 import * as lanes from '../db/lanes.js'
 import * as reports from '../db/message-reports.js'
 import type { Changed } from '../db/messages.js'
+import * as unconfirmed from '../db/unconfirmed-messages.js'
+import type { Unconfirmed } from '../db/unconfirmed-messages.js'
 import type { Logger } from '../logger.js'
 import { addressesOf, momentOf, receiptOf } from './engine-events.js'
 import { contentOf } from './engine-content.js'
@@ -39,7 +41,7 @@ export class Reconciliation {
 
   /** Looks for what is due, in all engines at the same time; answers how many were looked for. */
   async runDue(now?: Date): Promise<number> {
-    const due = await reports.claimUnconfirmed(this.db, 20, now)
+    const due = await unconfirmed.claim(this.db, 20, now)
     const servers = [...new Set(due.map((message) => message.server_instance))]
     await Promise.all(
       servers.map((server) =>
@@ -53,7 +55,7 @@ export class Reconciliation {
   }
 
   /** One after the other; a server that is silent once is not waited for again in this round. */
-  private async lookInto(due: reports.Unconfirmed[], now: Date): Promise<void> {
+  private async lookInto(due: Unconfirmed[], now: Date): Promise<void> {
     let silent = false
     for (const message of due) {
       if (await this.explain(message.phone_number_id, message.id)) continue
@@ -66,7 +68,7 @@ export class Reconciliation {
     }
   }
 
-  private async ask(message: reports.Unconfirmed): Promise<Asked> {
+  private async ask(message: Unconfirmed): Promise<Asked> {
     try {
       await this.rememberStored(message, await this.findInEngine(message))
       return 'answered'
@@ -77,25 +79,26 @@ export class Reconciliation {
     }
   }
 
-  private lookAgain({ id, looks, starts_at }: reports.Unconfirmed, now: Date): Promise<void> {
+  private lookAgain({ id, looks, starts_at }: Unconfirmed, now: Date): Promise<void> {
     const tooOld = now.getTime() - starts_at.getTime() > GIVE_UP_MS
-    return reports.setNextLook(this.db, id, looks - 1, tooOld ? null : new Date(now.getTime() + ASK_AGAIN_MS))
+    return unconfirmed.setNextLook(this.db, id, looks - 1, tooOld ? null : new Date(now.getTime() + ASK_AGAIN_MS))
   }
 
   /** No hit is no proof that it was not sent, so only the caller's own wish resends. */
-  private async goOn(message: reports.Unconfirmed, now: Date): Promise<void> {
+  private async goOn(message: Unconfirmed, now: Date): Promise<void> {
     const { id, looks } = message
     if (message.on_ambiguous === 'retry' && looks >= RETRY_AT_LOOK && (await this.sendAgain(message))) return
     const pause = LOOKS_AFTER[looks - 1]
-    await reports.setNextLook(this.db, id, looks, pause === undefined ? null : new Date(now.getTime() + pause * 1000))
+    const at = pause === undefined ? null : new Date(now.getTime() + pause * 1000)
+    await unconfirmed.setNextLook(this.db, id, looks, at)
   }
 
   /** False where the number is deleted: in its lane the message would wait for ever. */
-  private async sendAgain({ id, phone_number_id }: reports.Unconfirmed): Promise<boolean> {
+  private async sendAgain({ id, phone_number_id }: Unconfirmed): Promise<boolean> {
     const open = await this.db.transaction(async (tx) => {
       const [lane] = await lanes.lock(tx, [phone_number_id])
       if (!lane || lane.closed) return false
-      if (await reports.requeue(tx, id)) await lanes.makeDue(tx, [phone_number_id])
+      if (await unconfirmed.requeue(tx, id)) await lanes.makeDue(tx, [phone_number_id])
       return true
     })
     if (open) this.bus.tell('lanes.due', {})
@@ -113,12 +116,12 @@ export class Reconciliation {
     return confirmed.some(({ id }) => id === messageId)
   }
 
-  private findInEngine({ server_instance, engine_name, starts_at }: reports.Unconfirmed): Promise<FoundMessage[]> {
+  private findInEngine({ server_instance, engine_name, starts_at }: Unconfirmed): Promise<FoundMessage[]> {
     const window = { from: new Date(starts_at.getTime() - 5_000), to: new Date(Date.now() + 5_000) }
     return this.pool.client(server_instance).findMessages(engine_name, { from_me: true, ...window })
   }
 
-  private async rememberStored(message: reports.Unconfirmed, found: FoundMessage[]): Promise<void> {
+  private async rememberStored(message: Unconfirmed, found: FoundMessage[]): Promise<void> {
     const { phone_number_id, generation } = message
     const ours = found
       .filter(({ source }) => source === undefined || source === SOURCE)
@@ -157,9 +160,9 @@ export async function confirmExplained(
   phoneNumberIds: number[],
   told?: reports.Receipt[],
 ): Promise<Changed[]> {
-  const explained = await reports.findExplained(tx, phoneNumberIds, told)
+  const explained = await unconfirmed.findExplained(tx, phoneNumberIds, told)
   if (explained.length === 0) return []
-  const confirmed = await reports.confirm(tx, explained)
+  const confirmed = await unconfirmed.confirm(tx, explained)
   await account(tx, confirmed)
   const receipts = await earlyReceipts.take(
     tx,
