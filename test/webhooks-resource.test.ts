@@ -219,6 +219,48 @@ describe('a webhook', () => {
   })
 })
 
+describe('repeated with its Idempotency-Key, a create', () => {
+  const keyed = (key: string, body: object = {}, caller = user) =>
+    caller.post('/api/webhooks', { url: 'https://8.8.8.8/hook', ...body }).set('idempotency-key', key)
+  const webhooksOf = async (caller: TestUser) => (await caller.get('/api/webhooks')).body.webhooks as { id: number }[]
+
+  it('makes one webhook, also when all calls come at once, and shows its secret once', async () => {
+    const caller = await app.createUser()
+    const answers = await Promise.all(Array.from({ length: 10 }, () => keyed('hook-1', {}, caller)))
+    answers.push(await keyed('hook-1', {}, caller))
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 201))
+    const told = answers.map(({ body }) => body.webhook)
+    expect(new Set(told.map(({ id, created_at }) => `${id} ${created_at}`)).size).toBe(1)
+    expect(told.filter(({ secret }) => secret !== undefined)).toHaveLength(1)
+    expect(await webhooksOf(caller)).toMatchObject([{ id: told[0].id }])
+  })
+
+  it('is refused with another body, and its key for another call; nobody else has it', async () => {
+    const [caller, other] = [await app.createUser(), await app.createUser()]
+    const number = () =>
+      caller.post('/api/phone-numbers/create', { display_name: 'Shop' }).set('idempotency-key', 'hook-2')
+    const first = (await keyed('hook-2', {}, caller)).body.webhook
+    expectRefusal(await keyed('hook-2', { enabled: false }, caller), 422, 'idempotency_mismatch')
+    expectRefusal(await number(), 422, 'idempotency_mismatch')
+    const theirs = await keyed('hook-2', {}, other)
+    expect(theirs.body.webhook.secret).toMatch(/^whsec_/)
+    expect(theirs.body.webhook.id).not.toBe(first.id)
+    expect(await webhooksOf(caller)).toHaveLength(1)
+  })
+
+  it('makes none in place of a deleted one, until a day has passed; what was refused takes no key', async () => {
+    expectRefusal(await keyed('hook-3', { phone_number_id: 9_999_999 }), 404, 'not_found')
+    const first = (await keyed('hook-3')).body.webhook
+    await remove(first.id)
+    expectRefusal(await keyed('hook-3'), 409, 'conflict')
+    await app.db.query(`update idempotency_keys set created_at = now() - interval '25 hours' where key = 'hook-3'`)
+    const second = (await keyed('hook-3')).body.webhook
+    expect(second.secret).toMatch(/^whsec_/)
+    expect((await keyed('hook-3')).body.webhook.id).toBe(second.id)
+    await remove(second.id)
+  })
+})
+
 describe('what a webhook cannot be', () => {
   const secret = (bytes: number) => `whsec_${Buffer.alloc(bytes, 1).toString('base64')}`
   const url = 'https://example.com/hook'

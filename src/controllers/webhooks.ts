@@ -5,7 +5,7 @@ import { EVENT_TYPES } from '../services/public-events.js'
 import type { WebhookTester } from '../services/webhook-tester.js'
 import type { WebhookService } from '../services/webhooks.js'
 import { Flag, RowId } from './fields.js'
-import { Id, Page, nextCursor, parse, parseQuery } from './parse.js'
+import { Id, IdempotencyKey, Page, nextCursor, parse, parseQuery } from './parse.js'
 import { textList } from './text-list.js'
 
 const Fields = {
@@ -30,7 +30,8 @@ const List = Page.extend({ phone_number_id: RowId.optional() })
 export function webhookController(service: WebhookService, tester: WebhookTester) {
   return {
     create: async (req: Request, res: Response) => {
-      const { webhook, secret } = await service.create(req.user, parse(CreateBody, req.body))
+      const { idempotency_key } = parse(IdempotencyKey, req.headers)
+      const { webhook, secret } = await service.create(req.user, parse(CreateBody, req.body), idempotency_key)
       res.status(201).json({ success: true, webhook: { ...present(webhook), secret } })
     },
 

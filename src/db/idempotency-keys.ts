@@ -1,5 +1,4 @@
 import { type Queryable, inPlace } from './database.js'
-import { type PhoneNumber, columnsOf } from './phone-numbers.js'
 
 export interface IdempotencyKey {
   user_id: number
@@ -9,9 +8,14 @@ export interface IdempotencyKey {
 
 export interface Remembered {
   body_hash: Buffer
-  /** null: it stands for a phone number. */
+  /** One of these is set. */
   message_id: number | null
+  phone_number_id: number | null
+  webhook_id: number | null
 }
+
+/** What else than a message a key may stand for. */
+export type Made = { phone_number_id: number } | { webhook_id: number }
 
 const HOURS = 24
 
@@ -24,7 +28,7 @@ export async function findEach(
   wanted: { user_id: number; key: string }[],
 ): Promise<(Remembered | undefined)[]> {
   const { rows } = await db.query<Remembered & { place: number }>(
-    `select w.place, k.body_hash, k.message_id
+    `select w.place, k.body_hash, k.message_id, k.phone_number_id, k.webhook_id
        from unnest($1::bigint[], $2::text[]) with ordinality as w (user_id, key, place)
        join idempotency_keys k on k.user_id = w.user_id and k.key = w.key
                               and ${isRemembered('k')}`,
@@ -46,7 +50,8 @@ export async function take(tx: Queryable, keys: IdempotencyKey[]): Promise<Map<s
          from unnest($1::bigint[], $2::text[], $3::bytea[]) as n (user_id, key, body_hash)) named
       order by user_id, key
          on conflict (user_id, key) do update
-        set body_hash = excluded.body_hash, message_id = excluded.message_id, phone_number_id = null, created_at = now()
+        set body_hash = excluded.body_hash, message_id = excluded.message_id, phone_number_id = null, webhook_id = null,
+            created_at = now()
       where not ${isRemembered('k')}
      returning user_id, key, message_id`,
     [keys.map((k) => k.user_id), keys.map((k) => k.key), keys.map((k) => k.body_hash)],
@@ -54,33 +59,16 @@ export async function take(tx: Queryable, keys: IdempotencyKey[]): Promise<Map<s
   return new Map(rows.map((row) => [`${row.user_id} ${row.key}`, row.message_id]))
 }
 
-/** What a key stands for where that is a phone number; `phone` is undefined when it is another thing, or deleted. */
-export async function findNumber(
-  db: Queryable,
-  userId: number,
-  key: string,
-): Promise<{ body_hash: Buffer; phone?: PhoneNumber } | undefined> {
-  const { rows } = await db.query<PhoneNumber & { body_hash: Buffer }>(
-    `select k.body_hash, ${columnsOf('p')}
-       from idempotency_keys k
-       left join phone_numbers p on p.id = k.phone_number_id and p.deleted_at is null
-      where k.user_id = $1 and k.key = $2 and ${isRemembered('k')}`,
-    [userId, key],
-  )
-  if (!rows[0]) return undefined
-  const { body_hash, ...phone } = rows[0]
-  return (phone.id as number | null) === null ? { body_hash } : { body_hash, phone }
-}
-
-/** Takes a key that stands for a phone number from now on; false when somebody holds it. */
-export async function takeForNumber(tx: Queryable, key: IdempotencyKey, phoneNumberId: number): Promise<boolean> {
+/** Takes a key that stands for what has been made from now on; false when somebody holds it. */
+export async function takeFor(tx: Queryable, key: IdempotencyKey, made: Made): Promise<boolean> {
+  const { phone_number_id, webhook_id } = { phone_number_id: null, webhook_id: null, ...made }
   const { rowCount } = await tx.query(
-    `insert into idempotency_keys as k (user_id, key, body_hash, phone_number_id) values ($1, $2, $3, $4)
+    `insert into idempotency_keys as k (user_id, key, body_hash, phone_number_id, webhook_id) values ($1, $2, $3, $4, $5)
          on conflict (user_id, key) do update
         set body_hash = excluded.body_hash, message_id = null, phone_number_id = excluded.phone_number_id,
-            created_at = now()
+            webhook_id = excluded.webhook_id, created_at = now()
       where not ${isRemembered('k')}`,
-    [key.user_id, key.key, key.body_hash, phoneNumberId],
+    [key.user_id, key.key, key.body_hash, phone_number_id, webhook_id],
   )
   return rowCount === 1
 }

@@ -1,4 +1,6 @@
 import { hash } from 'node:crypto'
+import type { Queryable } from '../db/database.js'
+import * as idempotencyKeys from '../db/idempotency-keys.js'
 import { AppError } from '../errors.js'
 import type { MediaSource } from './media.js'
 import { sha256 } from './sha256.js'
@@ -16,6 +18,28 @@ export function namedBy(key: string | undefined, call: string, request: object):
 
 export const mismatch = () =>
   new AppError('idempotency_mismatch', 'This Idempotency-Key was used with another call or body. Use a new key.')
+
+/** What the key stands for already, under the lock of its user; throws when that was another call. */
+export async function recall(
+  tx: Queryable,
+  userId: number,
+  { key, body_hash }: Idempotency,
+): Promise<idempotencyKeys.Remembered | undefined> {
+  const [found] = await idempotencyKeys.findEach(tx, [{ user_id: userId, key }])
+  if (found && !found.body_hash.equals(body_hash)) throw mismatch()
+  return found
+}
+
+/** Makes the key stand for `made` from now on. */
+export async function remember(
+  tx: Queryable,
+  userId: number,
+  idempotency: Idempotency,
+  made: idempotencyKeys.Made,
+): Promise<void> {
+  // A message may have taken it since it was recalled: that needs no lock of the user.
+  if (!(await idempotencyKeys.takeFor(tx, { user_id: userId, ...idempotency }, made))) throw mismatch()
+}
 
 /** The same for the same request. Files count by their bytes. */
 function hashOf(call: string, request: object): Buffer {

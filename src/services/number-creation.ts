@@ -12,14 +12,14 @@ import { AppError, notFound, unavailable } from '../errors.js'
 import { newSecret } from '../webhooks/sign.js'
 import type { TargetGuard } from '../webhooks/target-guard.js'
 import { engineNameOf } from './engine-names.js'
-import { type Idempotency, mismatch, namedBy } from './idempotency.js'
+import { type Idempotency, namedBy, recall, remember } from './idempotency.js'
 import { watchAfter } from './instances.js'
 import type { Linking } from './linking.js'
 import type { Placement } from './placement.js'
 import { DEFAULT_EVENT_TYPES } from './public-events.js'
 import { refuseExpired, refuseSuspended } from './user-standing.js'
 import type { WaitingRoom } from './waiting-room.js'
-import { acceptedUrl, refuseTooMany } from './webhooks.js'
+import { acceptedUrl, refuseTooMany } from './webhook-checks.js'
 
 export interface NewNumber {
   display_name: string
@@ -101,8 +101,7 @@ export class NumberCreation {
       refuseExpired(owner)
       if ((await phoneNumbers.countOwned(tx, owner.id)) >= owner.max_phone_numbers) throw planLimitReached(owner)
       const phone = await this.insert(tx, owner, input)
-      const key = idempotency && { user_id: owner.id, ...idempotency }
-      if (key && !(await idempotencyKeys.takeForNumber(tx, key, phone.id))) throw mismatch()
+      if (idempotency) await remember(tx, owner.id, idempotency, { phone_number_id: phone.id })
       return { ...(await this.insertWebhook(tx, phone, input.webhook_url)), repeated: false }
     })
   }
@@ -145,15 +144,11 @@ export class NumberCreation {
 /** Its user has deleted it while it was made: the key goes on to stand for it. */
 const isDeleted = (err: unknown) => err instanceof AppError && err.code === 'conflict'
 
-async function findEarlier(
-  tx: Queryable,
-  owner: User,
-  { key, body_hash }: Idempotency,
-): Promise<PhoneNumber | undefined> {
-  const found = await idempotencyKeys.findNumber(tx, owner.id, key)
+async function findEarlier(tx: Queryable, owner: User, idempotency: Idempotency): Promise<PhoneNumber | undefined> {
+  const found = await recall(tx, owner.id, idempotency)
   if (!found) return undefined
-  if (!found.body_hash.equals(body_hash)) throw mismatch()
-  if (found.phone) return found.phone
+  const phone = await phoneNumbers.findOwned(tx, owner.id, found.phone_number_id!)
+  if (phone) return phone
   throw new AppError('conflict', 'The phone number of this Idempotency-Key is deleted. Use a new key to make another.')
 }
 

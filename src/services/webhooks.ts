@@ -6,14 +6,15 @@ import type { User } from '../db/users.js'
 import type { Secrets } from '../db/webhook-queues.js'
 import * as webhooks from '../db/webhooks.js'
 import type { Webhook } from '../db/webhooks.js'
-import { AppError, invalidRequest, notFound } from '../errors.js'
-import { headersProblem, mergeHeaders } from '../webhooks/custom-headers.js'
-import { isSecret, newSecret } from '../webhooks/sign.js'
-import { type TargetGuard, TargetRefused } from '../webhooks/target-guard.js'
+import { AppError, notFound } from '../errors.js'
+import { mergeHeaders } from '../webhooks/custom-headers.js'
+import { newSecret } from '../webhooks/sign.js'
+import type { TargetGuard } from '../webhooks/target-guard.js'
 import type { Clock } from './clock.js'
-import { DEFAULT_EVENT_TYPES, refuseUnknownTypes } from './public-events.js'
+import { type Idempotency, namedBy, recall, remember } from './idempotency.js'
+import { DEFAULT_EVENT_TYPES } from './public-events.js'
+import { acceptedUrl, checkHeaders, checkSecret, checkTypes, refuseTooMany } from './webhook-checks.js'
 
-const MAX_WEBHOOKS = 100
 /** Both secrets sign for so long after a rotation. */
 const OVERLAP_MS = 24 * 60 * 60 * 1000
 /** More rotations within that time end the oldest secrets: each signature makes every post longer. */
@@ -31,10 +32,10 @@ export interface WebhookInput {
 
 export type NewWebhookInput = WebhookInput & { url: string; phone_number_id?: number | null; secret?: string }
 
-/** The webhook, and the only sight of its secret. */
 interface Created {
   webhook: Webhook
-  secret: string
+  /** Shown this once. */
+  secret?: string
 }
 
 /** The URLs that want a user's events. */
@@ -46,33 +47,43 @@ export class WebhookService {
     private readonly clock: Clock,
   ) {}
 
-  async create(user: User, input: NewWebhookInput): Promise<Created> {
-    return (await this.insert(user, input))!
+  /** A call that repeats its `key` gets the webhook of the first one, without its secret. */
+  async create(user: User, input: NewWebhookInput, key?: string): Promise<Created> {
+    const idempotency = namedBy(key, 'create a webhook', input)
+    const row = await this.rowOf(user, input)
+    return this.db.transaction(async (tx) => {
+      if (!(await users.lock(tx, user.id))) throw notFound('user')
+      const earlier = idempotency && (await findEarlier(tx, user.id, idempotency))
+      if (earlier) return { webhook: earlier }
+      const created = await insert(tx, row)
+      if (idempotency) await remember(tx, user.id, idempotency, { webhook_id: created.webhook.id })
+      return created
+    })
   }
 
   /** For a phone number without webhooks; undefined when it has one already. */
-  createFirst(user: User, input: { url: string; phone_number_id: number }): Promise<Created | undefined> {
-    return this.insert(user, input, { only_first: true })
+  async createFirst(user: User, input: { url: string; phone_number_id: number }): Promise<Created | undefined> {
+    const row = await this.rowOf(user, input)
+    const { phone_number_id } = input
+    return this.db.transaction(async (tx) => {
+      if (!(await users.lock(tx, user.id))) throw notFound('user')
+      const has = await webhooks.listOwned(tx, user.id, { limit: 1, phone_number_id })
+      return has.length > 0 ? undefined : insert(tx, row)
+    })
   }
 
-  private async insert(user: User, input: NewWebhookInput, { only_first = false } = {}): Promise<Created | undefined> {
+  private async rowOf(user: User, input: NewWebhookInput): Promise<webhooks.NewWebhook> {
     const { phone_number_id = null, description = null, enabled = true } = input
-    const url = await acceptedUrl(this.guard, input.url, 'url')
-    const event_types = checkTypes(input.event_types ?? [...DEFAULT_EVENT_TYPES])
-    const headers = checkHeaders(mergeHeaders({}, input.headers ?? {}))
-    const secret = checkSecret(input.secret) ?? newSecret()
-    const webhook = await this.db.transaction(async (tx) => {
-      if (!(await users.lock(tx, user.id))) throw notFound('user')
-      // Locked, so that it is not deleted meanwhile: the deletion would not see this webhook.
-      const isOwned = phone_number_id === null || (await phoneNumbers.findOwned(tx, user.id, phone_number_id))
-      if (!isOwned || (phone_number_id !== null && !(await phoneNumbers.lock(tx, phone_number_id))))
-        throw notFound('phone number')
-      if (only_first && (await webhooks.listOwned(tx, user.id, { limit: 1, phone_number_id })).length > 0) return
-      await refuseTooMany(tx, user.id)
-      const row = { user_id: user.id, phone_number_id, url, secret, event_types, description, headers, enabled }
-      return webhooks.findOwned(tx, user.id, await webhooks.insert(tx, row))
-    })
-    return webhook && { webhook, secret }
+    return {
+      user_id: user.id,
+      phone_number_id,
+      url: await acceptedUrl(this.guard, input.url, 'url'),
+      secret: checkSecret(input.secret) ?? newSecret(),
+      event_types: checkTypes(input.event_types ?? [...DEFAULT_EVENT_TYPES]),
+      description,
+      headers: checkHeaders(mergeHeaders({}, input.headers ?? {})),
+      enabled,
+    }
   }
 
   list(user: User, page: { before?: number; limit: number; phone_number_id?: number }): Promise<Webhook[]> {
@@ -136,14 +147,24 @@ export class WebhookService {
   }
 }
 
-/** The URL as it is kept; refused in the words of the guard, under the name the field has in the call. */
-export async function acceptedUrl(guard: TargetGuard, text: string, field: 'url' | 'webhook_url'): Promise<string> {
-  try {
-    return (await guard.checkUrl(text)).href
-  } catch (err) {
-    if (!(err instanceof TargetRefused)) throw err
-    throw invalidRequest(err.message, [{ path: field, message: err.message }])
-  }
+/** Under the user's lock. */
+async function insert(tx: Queryable, row: webhooks.NewWebhook): Promise<Created> {
+  const { user_id, phone_number_id, secret } = row
+  // Locked, so that it is not deleted meanwhile: the deletion would not see this webhook.
+  const isOwned = phone_number_id === null || (await phoneNumbers.findOwned(tx, user_id, phone_number_id))
+  if (!isOwned || (phone_number_id !== null && !(await phoneNumbers.lock(tx, phone_number_id))))
+    throw notFound('phone number')
+  await refuseTooMany(tx, user_id)
+  const id = await webhooks.insert(tx, row)
+  return { webhook: (await webhooks.findOwned(tx, user_id, id))!, secret }
+}
+
+async function findEarlier(tx: Queryable, userId: number, idempotency: Idempotency): Promise<Webhook | undefined> {
+  const found = await recall(tx, userId, idempotency)
+  if (!found) return undefined
+  const webhook = await webhooks.findOwned(tx, userId, found.webhook_id!)
+  if (webhook) return webhook
+  throw new AppError('conflict', 'The webhook of this Idempotency-Key is deleted. Use a new key to make another.')
 }
 
 function rotated(before: Secrets, secret: string, now: Date): Secrets {
@@ -158,32 +179,3 @@ function rotated(before: Secrets, secret: string, now: Date): Secrets {
   const until = new Date(now.getTime() + OVERLAP_MS)
   return { secret, previous_secret: before.secret, previous_secret_until: until, older_secrets }
 }
-
-function checkTypes(types: string[]): string[] {
-  const all = types.includes('*')
-  refuseUnknownTypes(
-    types.filter((type) => type !== '*'),
-    'Use "*" for all, or some of',
-  )
-  return all ? ['*'] : [...new Set(types)]
-}
-
-function checkHeaders(headers: Record<string, string>): Record<string, string> {
-  const problem = headersProblem(headers)
-  if (problem) throw invalidRequest(`headers: ${problem}.`, [{ path: 'headers', message: problem }])
-  return headers
-}
-
-function checkSecret(secret: string | undefined): string | undefined {
-  if (secret === undefined || isSecret(secret)) return secret
-  const message = 'must be whsec_ followed by 24 to 64 bytes in base64; leave it out to have one made'
-  throw invalidRequest(`secret: ${message}.`, [{ path: 'secret', message }])
-}
-
-/** Under the user's lock. */
-export async function refuseTooMany(tx: Queryable, userId: number): Promise<void> {
-  if ((await webhooks.countOwned(tx, userId)) >= MAX_WEBHOOKS) throw tooMany()
-}
-
-const tooMany = () =>
-  new AppError('conflict', `There are ${MAX_WEBHOOKS} webhooks already, the most a user may have. Delete one first.`)

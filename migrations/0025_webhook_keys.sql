@@ -1,0 +1,5 @@
+-- An Idempotency-Key may stand for a webhook, too.
+alter table idempotency_keys
+  drop constraint idempotency_keys_one_check,
+  add column webhook_id bigint,
+  add constraint idempotency_keys_one_check check (num_nonnulls(message_id, phone_number_id, webhook_id) = 1);
