@@ -1,8 +1,8 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { freePorts } from '../src/embedded/free-ports.js'
 import { buildApp } from '../src/app.js'
 import { readConfig } from '../src/config.js'
 import { settingNames } from '../src/settings.js'
@@ -115,7 +115,7 @@ describe('the examples', () => {
   })
 
   it('include a receiver that takes an event once and refuses what we did not sign', async () => {
-    const port = await freePort()
+    const port = await freePorts(1)
     const user = await app.createUser()
     const phone = await app.connectedNumber(user, { webhook_url: `http://127.0.0.1:${port}/webhook` })
     const code = blocksOf('README.md', 'js')[0]!.code.replace('4000', String(port))
@@ -334,15 +334,6 @@ function isThere(program: string): boolean {
   }
 }
 
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number }
-      probe.close(() => resolve(port))
-    })
-  })
-}
-
 /** One real answer for each that docs/api.md shows, under the title it has there. */
 async function answers({ createUser, connectedNumber, api, url }: TestApp) {
   const real = new Map<string, unknown>()
@@ -410,7 +401,7 @@ async function answersAboutUser(user: TestUser, leaver: TestUser, keep: Keep) {
 }
 
 async function answersAboutEvents(user: TestUser, phoneId: number, keep: Keep) {
-  const nobody = `http://127.0.0.1:${await freePort()}/`
+  const nobody = `http://127.0.0.1:${await freePorts(1)}/`
   const given = { url: nobody, event_types: 'phone_number.connected', headers: { authorization: 'x' } }
   const { webhook } = keep('POST /api/webhooks', await user.post('/api/webhooks', given))
   const path = `/api/webhooks/${webhook!.id}`

@@ -1,6 +1,7 @@
 import type { RunningServer } from '../src/server.js'
 import { expectRefusal } from './support/refusal.js'
-import { type TestRedis, freePort, hasRedis, startRedis } from './support/redis.js'
+import { freePorts } from '../src/embedded/free-ports.js'
+import { type TestRedis, hasRedis, startRedis } from './support/redis.js'
 import { type TestApp, eventually, startTestApp } from './support/test-app.js'
 
 const withRedis = hasRedis ? describe : describe.skip
@@ -11,7 +12,7 @@ withRedis('two replicas with one Redis', () => {
   let app: TestApp
   let replica: RunningServer
   beforeAll(async () => {
-    port = await freePort()
+    port = await freePorts(1)
     const env = { REDIS_URL: `redis://127.0.0.1:${port}`, RATE_LIMIT_PER_MINUTE: '40' }
     app = await startTestApp({ env }) // Redis is not there yet
     replica = await app.startReplica()

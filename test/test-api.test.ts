@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer as createHttpServer } from 'node:http'
-import { type AddressInfo, createServer } from 'node:net'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { freePorts } from '../src/embedded/free-ports.js'
 
 const MAIN = path.resolve('dist/main.js')
 
@@ -13,7 +14,7 @@ let base: string
 
 beforeAll(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'test-api-'))
-  const port = await freePort()
+  const port = await freePorts(1)
   base = `http://127.0.0.1:${port}`
   // Started in the folder, so that no .env of the checkout is read, and with nothing set but where it lives.
   const { PATH, HOME } = process.env
@@ -37,7 +38,7 @@ it('walks through every call against the embedded default and passes', async () 
 })
 
 it('goes where the server has moved to', async () => {
-  const nginx = createHttpServer((req, res) => res.writeHead(308, { location: `${base}${req.url}` }).end())
+  const nginx = createServer((req, res) => res.writeHead(308, { location: `${base}${req.url}` }).end())
   await new Promise<void>((resolve) => nginx.listen(0, '127.0.0.1', resolve))
   const moved = `http://127.0.0.1:${(nginx.address() as AddressInfo).port}`
   try {
@@ -77,13 +78,4 @@ async function answersWith(server: ChildProcess, url: string): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
   throw new Error(`The product did not start:\n${output}`)
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number }
-      probe.close(() => resolve(port))
-    })
-  })
 }

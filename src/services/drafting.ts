@@ -10,6 +10,7 @@ import { dayIn } from './days.js'
 import { fingerprintOf } from './fingerprint.js'
 import { engineNameOf } from './engine-names.js'
 import type { Route } from './lanes.js'
+import { needsScan } from './link-needs.js'
 import { type Files, MediaBatch, type MediaService } from './media.js'
 import { type Body, prepare } from './message-content.js'
 import { type Recipient, RecipientInvalid, parseRecipient } from './recipients.js'
@@ -42,16 +43,6 @@ interface Handling {
 const YEAR_MS = 366 * 86_400_000
 const MAX_RECIPIENTS = 10_000
 const MAX_TURNS = 10_000
-
-/** A number in one of these states comes back only when somebody links it again. */
-const NEEDS_LINK = new Set([
-  'qr_expired',
-  'logged_out',
-  'restricted_by_whatsapp',
-  'server_lost',
-  'instance_lost',
-  'suspended',
-])
 
 /** Turns requests into drafts: everything that can be wrong is found here, before the quota is touched. */
 export class Drafting {
@@ -179,10 +170,7 @@ const SCAN = 'Scan its QR code: GET /api/phone-numbers/{id}/qr.'
 /** A number that only reconnects keeps its queue; one that waits for a scan would keep it for nothing. */
 function refuseUnlinked(phone: Sender) {
   if (phone.first_connected_at === null) throw notConnected(`This phone number was never connected. ${SCAN}`)
-  const mustRelink =
-    ['created', 'connecting', 'qr_ready'].includes(phone.status) ||
-    (phone.status === 'disconnected' && NEEDS_LINK.has(phone.status_reason ?? ''))
-  if (mustRelink) throw notConnected(`This phone number must be linked again. ${SCAN}`)
+  if (needsScan(phone)) throw notConnected(`This phone number must be linked again. ${SCAN}`)
 }
 
 export function checkSendAt(at: Date | undefined, now: Date) {

@@ -6,6 +6,7 @@ import * as serverRooms from '../db/server-rooms.js'
 import * as servers from '../db/servers.js'
 import type { Server } from '../db/servers.js'
 import { AppError, notFound } from '../errors.js'
+import { isAlive } from './link-needs.js'
 import type { NumberChanges } from './number-changes.js'
 
 export interface Evacuated {
@@ -54,7 +55,7 @@ export class Evacuation {
     const moved = await this.db.transaction(async (tx) => {
       const phone = await phoneNumbers.lock(tx, id)
       if (phone?.server_instance !== from) return undefined
-      const linked = phone.status === 'connected' || phone.status_reason === 'reconnecting'
+      const linked = isAlive(phone)
       await this.changes.parkLocked(tx, phone, linked ? 'server_lost' : reasonUnlinked(phone))
       const next = await serverRooms.findRoomiest(tx, from)
       if (next) await numberPlacement.moveToServer(tx, id, next)

@@ -12,20 +12,13 @@ const NO_QR_MS = 60_000
 /** … and again when it has shown none for as long as those before it together, or this long: WhatsApp may be away. */
 const MAX_NO_QR_MS = 15 * 60_000
 /** With these the engine's instance would connect but never receive again. */
-const LOST_SESSION = new Set([
-  'logged_out',
-  'restricted_by_whatsapp',
-  'server_lost',
-  'instance_lost',
-  'suspended',
-  'passkey_required',
-])
+const LOST_SESSION = new Set(['logged_out', 'restricted_by_whatsapp', 'server_lost', 'instance_lost', 'suspended'])
 
 type Need = 'nothing' | 'socket' | 'new_instance'
 
 /** What it takes to show a code. Numbers that show one, or reconnect by themselves, need no further socket. */
 export function needOf(phone: PhoneNumber, wish: Wish, now: Date): Need {
-  if (phone.status === 'connected' || isReconnecting(phone)) return 'nothing'
+  if (isAlive(phone)) return 'nothing'
   if (phone.parked_at) return 'socket'
   if (wish.pairing_number !== undefined && wish.pairing_number !== phone.pairing_number)
     return phone.status === 'created' ? 'socket' : 'new_instance' // the number counts only where no socket is open
@@ -52,7 +45,18 @@ function patienceWith({ status_changed_at, codeless_since }: PhoneNumber): numbe
   return Math.min(Math.max(before, NO_QR_MS), MAX_NO_QR_MS)
 }
 
-const isReconnecting = (phone: PhoneNumber) => phone.status === 'disconnected' && phone.status_reason === 'reconnecting'
+type State = Pick<PhoneNumber, 'status' | 'status_reason'>
+
+const isReconnecting = (phone: State) => phone.status === 'disconnected' && phone.status_reason === 'reconnecting'
+
+/** It has a session: it is connected, or comes back without a scan. */
+export const isAlive = (phone: State): boolean => phone.status === 'connected' || isReconnecting(phone)
+
+/** It comes back only when somebody links it. */
+export function needsScan({ status, status_reason }: State): boolean {
+  if (status !== 'disconnected') return status !== 'connected'
+  return status_reason === 'qr_expired' || LOST_SESSION.has(status_reason ?? '')
+}
 
 export function hasFreshQr(phone: PhoneNumber): boolean {
   return phone.qr_code !== null && phone.qr_expires_at !== null && phone.qr_expires_at.getTime() > Date.now()

@@ -8,6 +8,7 @@ import { AppError, invalidRequest, unavailable } from '../errors.js'
 import type { InstanceRemovals } from './instance-removals.js'
 import { engineNameOf } from './engine-names.js'
 import { type InstanceService } from './instances.js'
+import { isAlive } from './link-needs.js'
 import type { Linking } from './linking.js'
 import type { NumberChanges } from './number-changes.js'
 import { ownedNumber } from './owned-number.js'
@@ -112,7 +113,6 @@ export class NumberConnections {
 }
 
 /** It has a session; one that has ended must not be opened again, or it would connect and receive nothing. */
-const isAlive = (phone: PhoneNumber) => phone.status === 'connected' || phone.status_reason === 'reconnecting'
 
 /** An engine that is opening sockets by itself says so all the time; one more from us would multiply them. */
 const isQuiet = (phone: PhoneNumber) => phone.last_event_at!.getTime() < Date.now() - 30_000

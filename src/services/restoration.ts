@@ -1,7 +1,7 @@
 import type { Database } from '../db/database.js'
 import * as numberPlacement from '../db/number-placement.js'
 import * as servers from '../db/servers.js'
-import type { PhoneNumber } from '../db/phone-numbers.js'
+import { isAlive } from './link-needs.js'
 import type { NumberChanges } from './number-changes.js'
 
 /**
@@ -12,7 +12,7 @@ export async function markSessionsLost(db: Database, changes: NumberChanges): Pr
   let lost = 0
   for (const { name } of await servers.list(db))
     for (const id of await numberPlacement.listOfServer(db, name)) {
-      if (await changes.park(id, 'server_lost', { when: isLinked })) lost++
+      if (await changes.park(id, 'server_lost', { when: isAlive })) lost++
       else await changes.park(id, null, { when: (phone) => phone.status === 'disconnected' && !phone.parked_at })
       await changes.park(id, 'qr_expired', {
         when: (phone) => phone.status === 'connecting' || phone.status === 'qr_ready',
@@ -20,5 +20,3 @@ export async function markSessionsLost(db: Database, changes: NumberChanges): Pr
     }
   return lost
 }
-
-const isLinked = (phone: PhoneNumber) => phone.status === 'connected' || phone.status_reason === 'reconnecting'

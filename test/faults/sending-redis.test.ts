@@ -1,4 +1,5 @@
-import { hasRedis, freePort, startRedis } from '../support/redis.js'
+import { freePorts } from '../../src/embedded/free-ports.js'
+import { hasRedis, startRedis } from '../support/redis.js'
 import { QUIET, newSender } from '../support/sending.js'
 import { type TestApp, eventually, startTestApp } from '../support/test-app.js'
 import { SHORT } from '../support/webhook-faults.js'
@@ -10,7 +11,7 @@ withRedis('Redis that is down at start, comes, is flushed, killed, and comes bac
   let app: TestApp
   let port: number
   beforeAll(async () => {
-    port = await freePort()
+    port = await freePorts(1)
     app = await startTestApp({
       env: { REDIS_URL: `redis://127.0.0.1:${port}`, RATE_LIMIT_PER_MINUTE: String(LIMIT) },
     })

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { createServer } from 'node:net'
+import { freePorts } from '../../src/embedded/free-ports.js'
 import { eventually } from './test-app.js'
 import { Redis } from 'ioredis'
 
@@ -15,7 +15,7 @@ export interface TestRedis {
 
 /** A Redis of this file's own that keeps nothing; on a port of a test's choice where it is to come back. */
 export async function startRedis(port?: number): Promise<TestRedis> {
-  port ??= await freePort()
+  port ??= await freePorts(1)
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
   const child = spawn('redis-server', args, { stdio: 'ignore' })
   const url = `redis://127.0.0.1:${port}`
@@ -38,14 +38,5 @@ function ended(child: ChildProcess): Promise<void> {
     if (child.exitCode !== null || child.signalCode !== null) return resolve()
     child.once('exit', () => resolve())
     child.kill('SIGKILL')
-  })
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number }
-      probe.close(() => resolve(port))
-    })
   })
 }

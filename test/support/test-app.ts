@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import request from 'supertest'
+import { freePorts } from '../../src/embedded/free-ports.js'
 import { readConfig } from '../../src/config.js'
 import { createLogger } from '../../src/logger.js'
 import { startSandbox, SandboxDatabase, type Sandbox, type SandboxOptions } from '../../src/sandbox/server.js'
@@ -135,7 +136,7 @@ export async function startReplica(
 export async function environmentOf(database: TestDatabase, sandboxes: Sandbox[]): Promise<Record<string, string>> {
   return {
     HOST: '127.0.0.1',
-    PORT: String(await freePort()),
+    PORT: String(await freePorts(1)),
     LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'silent',
     DB_HOST: database.host,
     DB_PORT: String(database.port),
@@ -151,16 +152,6 @@ export async function environmentOf(database: TestDatabase, sandboxes: Sandbox[]
     RATE_LIMIT_PER_MINUTE: '1000000',
     RATE_LIMIT_AUTH_PER_MINUTE: '1000000',
   }
-}
-
-async function freePort(): Promise<number> {
-  const { createServer } = await import('node:net')
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number }
-      probe.close(() => resolve(port))
-    })
-  })
 }
 
 function sandboxOf(sandboxes: Sandbox[], engineName: string): Sandbox {

@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import request from 'supertest'
+import { freePorts } from '../../src/embedded/free-ports.js'
 import { Database } from '../../src/db/database.js'
 import type { TestDatabase } from './database.js'
 import { OwnPostgres } from './own-postgres.js'
@@ -29,7 +29,7 @@ export interface Faulty {
 /** The compiled server as a process of its own, on a PostgreSQL of its own that really syncs: both may be killed. */
 export async function startFaulty(env: Record<string, string> = {}): Promise<Faulty> {
   const postgres = await OwnPostgres.start()
-  const app = new AppProcess(await freePort(), { ...settingsOf(postgres.database), ...env })
+  const app = new AppProcess(await freePorts(1), { ...settingsOf(postgres.database), ...env })
   await app.start()
   const db = Database.connect({ ...postgres.database, pool_max: 4 })
   const stop = async () => {
@@ -99,14 +99,6 @@ export class AppProcess {
     child.kill(signal)
     await ended
   }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as { port: number }
-  probe.close()
-  return port
 }
 
 async function createUser(url: string): Promise<TestUser> {
