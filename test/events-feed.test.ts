@@ -112,13 +112,10 @@ describe('GET /api/events', () => {
 
   it('waits for an event, and answers as soon as there is one', async () => {
     const { next_cursor } = (await feed('?after=latest')).body
-    const started = Date.now()
-    const waiting = feed(`?after=${next_cursor}&wait=20`).then((answer) => ({ answer, ms: Date.now() - started }))
+    const waiting = feed(`?after=${next_cursor}&wait=60`).then((answer) => answer) // longer than this test may take
     await eventually(() => app.ctx.feedWatch.size === 1)
     await happen('at last')
-    const { answer, ms } = await waiting
-    expect(answer.body.events.map(textOf)).toEqual(['at last'])
-    expect(ms).toBeLessThan(5_000)
+    expect((await waiting).body.events.map(textOf)).toEqual(['at last'])
   })
 
   it('answers an empty page when the time is over', async () => {
@@ -231,8 +228,6 @@ describe('GET /api/events/stream', () => {
     const stream = await fetch(`${replica.url}/api/events/stream`, { headers })
     const poll = fetch(`${replica.url}/api/events?after=latest&wait=60`, { headers })
     await eventually(() => replica.context.feedWatch.size === 2)
-    const started = Date.now()
     await Promise.all([replica.close(), stream.text(), poll.then((answer) => expect(answer.status).toBe(200))])
-    expect(Date.now() - started).toBeLessThan(5_000)
   })
 })

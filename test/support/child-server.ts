@@ -33,7 +33,10 @@ export async function startChild(app: TestApp, env: Record<string, string> = {})
     /** Sends a signal and waits for the end; answers the exit code. */
     end: async (signal: NodeJS.Signals) => {
       child.kill(signal)
-      return (await exited)[0]
+      const tooLong = setTimeout(() => child.kill('SIGKILL'), 20_000)
+      const [code] = await exited
+      clearTimeout(tooLong)
+      return code
     },
   }
 }

@@ -6,16 +6,19 @@ export interface Event {
   event: string
   instance: string
   apikey: string
-  data: { status?: string; state?: string; key?: { id: string; remoteJid: string; remoteJidAlt?: string } }
+  data: {
+    status?: string
+    state?: string
+    keyId?: string
+    key?: { id: string; remoteJid: string; remoteJidAlt?: string }
+  }
 }
 
 const KEY = 'a-key'
 const FAST = { api_key: KEY, connect_wait_ms: 40, ack_delay_ms: 10, slow_ms: 60, hang_seconds: 0.2 }
 
-export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
-
 export async function until(holds: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 300 && !holds(); tries++) await sleep(10)
+  for (let tries = 0; tries < 300 && !holds(); tries++) await new Promise((resolve) => setTimeout(resolve, 10))
   expect(holds()).toBe(true)
 }
 
@@ -70,6 +73,14 @@ export class SandboxProbe {
     await ask(sandbox, 'GET', `/instance/connect/${name}`)
     sandbox.controls.scan(name)
     await until(() => sandbox.controls.instance(name).state === 'open')
+  }
+
+  /** What had to be told before has been told when a message that is sent now has been read; of that nothing is kept. */
+  async settled(sandbox: Sandbox): Promise<void> {
+    const { key } = (await sendText(sandbox, '628990000001', 'settled')).body as { key: { id: string } }
+    const isOfIt = ({ data }: Event) => data.keyId === key.id || data.key?.id === key.id
+    await until(() => this.events.some((event) => isOfIt(event) && event.data.status === 'READ'))
+    this.events = this.events.filter((event) => !isOfIt(event))
   }
 
   count(event: string): number {
