@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { QUIET, newSender } from './support/sending.js'
 import { type TestApp, eventually, startTestApp } from './support/test-app.js'
 
@@ -49,6 +50,95 @@ it('a receipt that comes while its message is being settled is not lost', async 
   })
   expect(await told).toBe(200)
   expect((await show(id)).status).toBe('read')
+})
+
+const textOf = (id: string, more: object = {}) => ({
+  event: 'messages.upsert',
+  data: {
+    key: { id, remoteJid: '628111222333@s.whatsapp.net', fromMe: false, ...more },
+    message: { conversation: 'Hello' },
+    messageType: 'conversation',
+    messageTimestamp: Math.floor(Date.now() / 1000),
+  },
+})
+const readOf = (keyId: string) => ({
+  event: 'messages.update',
+  data: { keyId, remoteJid: '628111222333@s.whatsapp.net', fromMe: true, status: 'READ' },
+})
+
+it('an id that no index can hold does not come again and again: it is kept as it came, its neighbours as ever', async () => {
+  const { phone } = await newSender(app)
+  const [long, unknown] = [textOf(randomBytes(6_000).toString('hex')), { event: 'a.new-one', data: { of: 'tomorrow' } }]
+  const bodies = [textOf('BEFORE'), long, textOf('AFTER'), unknown]
+  const answers = await Promise.all(bodies.map((body) => app.engineSays(phone.engine_name, body)))
+  expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200])
+  const { rows } = await app.db.query<{ id: string }>(
+    `select whatsapp_id as id from messages where phone_number_id = $1 order by id`,
+    [phone.id],
+  )
+  expect(rows.map(({ id }) => id).sort()).toEqual(['AFTER', 'BEFORE'])
+  const kept = await app.db.query<{ reason: string }>(
+    'select reason from unprocessed_events where engine_name = $1 order by reason',
+    [phone.engine_name],
+  )
+  expect(kept.rows.map(({ reason }) => reason)).toEqual([
+    expect.stringMatching(/^refused: /),
+    'the event "a.new.one" is not known',
+  ])
+  await app.db.query('delete from unprocessed_events')
+})
+
+it('what is told at once keeps the order of the engine, whatever kind it is of', async () => {
+  const { user, phone } = await newSender(app)
+  const key = (id: string) => ({ id, remoteJid: '628111222333@s.whatsapp.net', fromMe: false })
+  const bodies = [
+    textOf('ONE'),
+    { event: 'messages.delete', data: key('ONE') },
+    textOf('TYPED', { fromMe: true }),
+    { event: 'messages.edited', data: { key: key('TWO'), editedMessage: { conversation: 'Edited' } } },
+    readOf('TYPED'),
+    textOf('THREE'),
+    { event: 'connection.update', data: { state: 'close', statusReason: 401 } },
+  ]
+  await app.db.transaction(async (tx) => {
+    // Held up here, they come into one commit.
+    await tx.query('select 1 from phone_numbers where id = $1 for update', [phone.id])
+    const first = app.engineSays(phone.engine_name, textOf('ZERO')).then((answer) => answer)
+    await eventually(async () => (await app.lockWaiters()) > 0)
+    const rest = []
+    for (const [n, body] of bodies.entries()) {
+      rest.push(app.engineSays(phone.engine_name, body).then((answer) => answer))
+      await eventually(() => Promise.resolve(app.ctx.ingress.depth === n + 1))
+    }
+    void Promise.all([first, ...rest])
+  })
+  interface Told {
+    type: string
+    data: { message?: { whatsapp_id: string } }
+  }
+  const told = async () => (await user.get('/api/events')).body.events as Told[]
+  await eventually(async () => (await told()).some(({ type }) => type === 'phone_number.disconnected'))
+  const names = (await told()).map(({ type, data }) => `${type} ${data.message?.whatsapp_id ?? ''}`.trim())
+  expect(names.slice(names.indexOf('message.received ZERO'))).toEqual([
+    'message.received ZERO',
+    'message.received ONE',
+    'message.deleted ONE',
+    'message.sent_from_phone TYPED',
+    'message.edited TWO',
+    'message.status TYPED',
+    'message.received THREE',
+    'phone_number.disconnected',
+  ])
+})
+
+it('a receipt that overtakes the message it is about waits for it, also for one typed on the phone', async () => {
+  const { user, phone } = await newSender(app)
+  for (const body of [readOf('OVERTAKEN'), textOf('OVERTAKEN', { fromMe: true })])
+    expect((await app.engineSays(phone.engine_name, body)).status).toBe(200)
+  const { messages } = (await user.get('/api/messages?direction=outgoing')).body
+  expect(messages).toMatchObject([{ whatsapp_id: 'OVERTAKEN', status: 'read' }])
+  const { events } = (await user.get('/api/events?types=message.sent_from_phone,message.status')).body
+  expect(events.map(({ type }: { type: string }) => type)).toEqual(['message.sent_from_phone', 'message.status'])
 })
 
 it('an edit that the engine repeats byte by byte is told once', async () => {

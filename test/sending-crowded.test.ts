@@ -1,6 +1,5 @@
-import { createServer, request as httpRequest } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { settle } from '../src/services/settlement.js'
+import { standBefore } from './support/engine-proxy.js'
 import { QUIET, eventsOf, lookHarder, newSender } from './support/sending.js'
 import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 
@@ -65,51 +64,29 @@ describe('a server that has no room', () => {
 
   it('and whose proxy says so takes no message after the other', async () => {
     const { queue, show, becomes, queueState, lane, user, phone, tryAgain } = await newSender(app)
-    const proxy = await proxyOf(app.sandboxes[0]!.url)
-    await moveServer(proxy.url)
+    const proxy = await standBefore(app, 'sandbox-1')
     try {
       await user.post(`/api/phone-numbers/${phone.id}/queue/pause`)
       const ids: number[] = []
       for (let n = 0; n < 10; n++) ids.push(await queue(QUIET, `number ${n}`))
-      proxy.down = true
+      proxy.instead = (_req, res) => {
+        res.writeHead(502, { 'content-type': 'text/html' }).end('<html>502 Bad Gateway</html>')
+        return true
+      }
       await user.post(`/api/phone-numbers/${phone.id}/queue/resume`)
       await eventually(async () => (await queueState()).blocked_reason === 'server_unreachable')
       await lane(`due_at = 'infinity'`)
-      proxy.down = false
+      proxy.instead = () => false
       app.ctx.pool.breaker('sandbox-1').close()
       await tryAgain()
       await becomes(ids.at(-1)!, 'sent')
       const statuses = await Promise.all(ids.map(async (id) => (await show(id)).status))
       expect(statuses.filter((status) => status === 'unconfirmed')).toHaveLength(1)
     } finally {
-      await moveServer(app.sandboxes[0]!.url)
-      proxy.close()
+      await proxy.leave()
     }
   })
 })
-
-/** In the table as well, from which the monitor learns addresses in its own time. */
-async function moveServer(url: string) {
-  await app.db.query(`update servers set url = $1 where name = 'sandbox-1'`, [url])
-  app.ctx.pool.set('sandbox-1', url)
-}
-
-/** What stands between us and an engine: it answers by itself while the engine is down. */
-async function proxyOf(engine: string) {
-  const target = new URL(engine)
-  const state = { down: false, url: '', close: () => void server.close() }
-  const server = createServer((req, res) => {
-    if (state.down) return void res.writeHead(502, { 'content-type': 'text/html' }).end('<html>502 Bad Gateway</html>')
-    const { method, headers, url: path } = req
-    const onward = httpRequest({ host: target.hostname, port: target.port, path, method, headers }, (answer) => {
-      answer.pipe(res.writeHead(answer.statusCode!, answer.headers))
-    })
-    req.pipe(onward)
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  state.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  return state
-}
 
 describe('a lane', () => {
   it('starts its next message once, though a late outcome is written beside the present one', async () => {

@@ -42,6 +42,8 @@ export async function noteSights(tx: Queryable, seconds: number): Promise<Outage
 const WIDER = `from_at = least(g.from_at, excluded.from_at), until_at = greatest(g.until_at, excluded.until_at),
   due_at = greatest(least(g.due_at, excluded.due_at), g.until_at, excluded.until_at),
   server_instance = excluded.server_instance`
+/** An outage that is over has all tries before it; sockets that come and go have not. */
+const FRESH = 'attempts = 0'
 
 /** Every number of the server that was ever connected may have missed something; `marginSeconds` for events in flight. */
 export async function openForServer(tx: Queryable, outage: Outage, marginSeconds: number): Promise<number> {
@@ -53,7 +55,7 @@ export async function openForServer(tx: Queryable, outage: Outage, marginSeconds
         and first_connected_at is not null
         and (status = 'connected' or status_changed_at > $2::timestamptz - make_interval(secs => $4))
       order by id
-         on conflict on constraint gaps_phone_number_key do update set ${WIDER}`,
+         on conflict on constraint gaps_phone_number_key do update set ${WIDER}, ${FRESH}`,
     [outage.server_name, outage.from_at, outage.until_at, marginSeconds],
   )
   return rowCount ?? 0
@@ -77,8 +79,16 @@ export async function openForInstance(
   return rowCount! > 0
 }
 
-/** Takes the oldest due gap of each healthy server, for `leaseSeconds`. */
-export async function claimDue(db: Queryable, now: Date | null, leaseSeconds: number): Promise<Gap[]> {
+const columns = `g.id, g.phone_number_id, p.user_id, p.display_name, p.phone_number, p.metadata, g.server_instance,
+  engine_name(p.instance_name, p.engine_generation) as engine_name, g.from_at, g.until_at, g.attempts`
+
+/** Takes the oldest due gap of each healthy server that is not `busy`, for `leaseSeconds`. */
+export async function claimDue(
+  db: Queryable,
+  now: Date | null,
+  leaseSeconds: number,
+  busy: string[] = [],
+): Promise<Gap[]> {
   const { rows } = await db.query<Gap>(
     `with due as (
        select g.id
@@ -86,16 +96,54 @@ export async function claimDue(db: Queryable, now: Date | null, leaseSeconds: nu
         cross join lateral (
           select id from gaps where server_instance = s.name and due_at <= greatest($1, now())
            order by due_at, id limit 1 for update skip locked) g
-        where s.healthy is not false and s.state <> 'disabled')
+        where s.healthy is not false and s.state <> 'disabled' and s.name <> all($3::text[]))
      update gaps g
         set due_at = greatest($1, now()) + make_interval(secs => $2), attempts = g.attempts + 1
        from due, phone_numbers p
       where g.id = due.id and p.id = g.phone_number_id
-     returning g.id, g.phone_number_id, p.user_id, p.display_name, p.phone_number, p.metadata, g.server_instance,
-               engine_name(p.instance_name, p.engine_generation) as engine_name, g.from_at, g.until_at, g.attempts`,
-    [now, leaseSeconds],
+     returning ${columns}`,
+    [now, leaseSeconds, busy],
   )
   return rows
+}
+
+/** Takes away what has been due for so long while its server was not to be asked. */
+export async function takeHopeless(tx: Queryable, now: Date | null, seconds: number, limit: number): Promise<Gap[]> {
+  const { rows } = await tx.query<Gap>(
+    `with hopeless as (
+       select g.id from gaps g join servers s on s.name = g.server_instance
+        where g.due_at < greatest($1, now()) - make_interval(secs => $2)
+          and (s.healthy is false or s.state = 'disabled')
+        order by g.id limit $3 for update of g skip locked)
+     delete from gaps g using hopeless, phone_numbers p
+      where g.id = hopeless.id and p.id = g.phone_number_id
+     returning ${columns}`,
+    [now, seconds, limit],
+  )
+  return rows
+}
+
+/**
+ * Takes away what a number may still have missed whose instance is taken off its server; of a live one (`alive`) also
+ * the time since the server was last well, when that is over `outageSeconds` ago.
+ */
+export async function takeOfNumber(
+  tx: Queryable,
+  number: { id: number; server_instance: string; alive: boolean },
+  { outageSeconds, marginSeconds }: { outageSeconds: number; marginSeconds: number },
+): Promise<{ from_at: Date; until_at: Date } | undefined> {
+  const { rows } = await tx.query<{ from_at: Date | null; until_at: Date }>(
+    `with open as (
+       delete from gaps where phone_number_id = $1 returning from_at, least(until_at, now()) as until_at),
+     unseen as (
+       select seen_at - make_interval(secs => $5) as from_at, now() as until_at from server_sights
+        where server_name = $2 and $3 and seen_at < now() - make_interval(secs => $4))
+     select min(from_at) as from_at, max(until_at) as until_at
+       from (select * from open union all select * from unseen) missed`,
+    [number.id, number.server_instance, number.alive, outageSeconds, marginSeconds],
+  )
+  const [missed] = rows
+  return missed?.from_at ? { from_at: missed.from_at, until_at: missed.until_at } : undefined
 }
 
 /** Done with it, unless it has become wider meanwhile: then the rest of it is due. */

@@ -1,4 +1,5 @@
 import type { Queryable } from '../db/database.js'
+import type { NewEvent } from '../db/events.js'
 import * as ingressRows from '../db/ingress.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
 import type { PhoneNumber, Zone } from '../db/phone-numbers.js'
@@ -12,7 +13,14 @@ export interface EngineEvent {
 }
 
 export type Phone = PhoneNumber & Zone
-export type Told = EngineEvent & { phone: Phone; generation: number; current: boolean }
+/** `place`: where in its batch it came. */
+export type Told = EngineEvent & { phone: Phone; generation: number; current: boolean; place: number }
+
+/** What is to be told about something that came at that place of its batch. */
+export interface News {
+  place: number
+  event: NewEvent
+}
 
 export async function withoutRepeats(tx: Queryable, batch: EngineEvent[]): Promise<EngineEvent[]> {
   const distinct = [...new Map(batch.map((event) => [event.key.toString('hex'), event])).values()]
@@ -30,12 +38,19 @@ export async function lockOwners(tx: Queryable, batch: EngineEvent[]): Promise<M
 }
 
 /** Finds whose events these are; those of deleted or unknown instances are dropped, as the engine goes on for a while. */
-export function attribute(batch: EngineEvent[], owners: Map<string, Phone>): Told[] {
-  return batch.flatMap((event) => {
+export function attribute(
+  batch: EngineEvent[],
+  owners: Map<string, Phone>,
+  isNobodys: (engineName: string) => void,
+): Told[] {
+  return batch.flatMap((event, place) => {
     const name = namesOf(event.engine_name).find(({ instance }) => owners.has(instance))
-    if (!name) return []
+    if (!name) {
+      isNobodys(event.engine_name)
+      return []
+    }
     const phone = owners.get(name.instance)!
     const { generation } = name
-    return [Object.assign(event, { phone, generation, current: generation === phone.engine_generation })]
+    return [Object.assign(event, { phone, generation, current: generation === phone.engine_generation, place })]
   })
 }

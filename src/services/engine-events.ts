@@ -36,9 +36,18 @@ type Json = Record<string, unknown>
 
 const DAY_MS = 86_400_000
 
-/** Translates the engine's `{ event, data }`. Throws only for a shape that cannot be understood. */
+/** What the engine also sends where somebody has asked it to, and is of no use here. */
+const UNUSED = new Set(
+  `application.startup messages.set send.message.update contacts.set contacts.upsert contacts.update presence.update
+   chats.set chats.upsert chats.update chats.delete groups.upsert groups.update group.update group.participants.update
+   labels.edit labels.association call typebot.start typebot.change.status remove.instance logout.instance
+   instance.create instance.delete`.split(/\s+/),
+)
+
+/** Translates the engine's `{ event, data }`. Throws only for what cannot be understood. */
 export function translate(event: string, data: unknown): Fact {
-  switch (event.toLowerCase().replaceAll(/[_-]/g, '.')) {
+  const name = event.toLowerCase().replaceAll(/[_-]/g, '.')
+  switch (name) {
     case 'messages.upsert':
       return message(object(data))
     case 'send.message':
@@ -56,7 +65,8 @@ export function translate(event: string, data: unknown): Fact {
     case 'qrcode.updated':
       return qr(object(data))
     default:
-      return { kind: 'ignored' }
+      if (UNUSED.has(name)) return { kind: 'ignored' }
+      throw new Error(`the event "${name}" is not known`)
   }
 }
 

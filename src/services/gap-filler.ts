@@ -7,15 +7,16 @@ import type { Gap } from '../db/gaps.js'
 import type { Logger } from '../logger.js'
 import type { Clock } from './clock.js'
 import { type Fact, receiptOf, translate } from './engine-events.js'
+import { MARGIN_SECONDS, OUTAGE_SECONDS, gapEvent } from './gap-event.js'
 import type { IngressService } from './ingress.js'
-import { publicEvent } from './public-events.js'
 import { toStorable } from './sanitize.js'
 
-/** Servers are checked every 10 s; one miss is no outage. */
-const OUTAGE_SECONDS = 30
-/** Events that were in flight or being repeated when the silence began. */
-const MARGIN_SECONDS = 120
 const LEASE_SECONDS = 300
+/** A server that takes longer for a gap holds up nobody else's. */
+const PATIENCE_MS = 5_000
+/** As long as the tries with their pauses take: a server that cannot be asked so long has lost what it had. */
+const HOPELESS_SECONDS = 4_200
+const HOPELESS_AT_ONCE = 500
 /** Pauses between tries, in seconds; after the last one the gap is told instead. */
 const PAUSES = [30, 60, 120, 300, 600, 1_200, 1_800]
 /** Of 200 messages each: more than a busy number gets in a night. */
@@ -27,6 +28,9 @@ type Found = Extract<Fact, { kind: 'message' | 'receipt' }>
 
 /** Fetches what numbers missed while their engine, or we, were away, and tells what cannot be fetched. */
 export class GapFiller {
+  /** By server: one number at a time, so that the engine has time for its own backlog. */
+  private readonly filling = new Map<string, Promise<void>>()
+
   constructor(
     private readonly db: Database,
     private readonly pool: ServerPool,
@@ -46,23 +50,48 @@ export class GapFiller {
       this.log.warn({ server: server_name, from_at, until_at }, 'a server is back; what its numbers missed is fetched')
   }
 
-  /** One number at a time per server, so that the engine has time for its own backlog. Answers how many were filled. */
+  /** Begins one number of each server that is not at one yet, and waits a moment for all; answers how many it began. */
   async runDue(): Promise<number> {
-    const due = await gaps.claimDue(this.db, this.clock.now(), LEASE_SECONDS)
-    await Promise.all(due.map((gap) => this.fill(gap)))
+    await this.tellHopeless()
+    const due = await gaps.claimDue(this.db, this.clock.now(), LEASE_SECONDS, [...this.filling.keys()])
+    for (const gap of due) {
+      const { server_instance: server } = gap
+      const filled = this.fill(gap)
+        .catch((err: unknown) => this.log.warn({ err }, 'a gap is tried again when its lease has lapsed'))
+        .finally(() => this.filling.delete(server))
+      this.filling.set(server, filled)
+    }
+    await this.allFilled(PATIENCE_MS)
     return due.length
+  }
+
+  private async allFilled(ms: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const tooLong = new Promise((resolve) => (timer = setTimeout(resolve, ms)))
+    await Promise.race([Promise.all(this.filling.values()), tooLong])
+    clearTimeout(timer)
+  }
+
+  private async tellHopeless(): Promise<void> {
+    await this.db.transaction(async (tx) => {
+      const lost = await gaps.takeHopeless(tx, this.clock.now(), HOPELESS_SECONDS, HOPELESS_AT_ONCE)
+      await events.record(
+        tx,
+        lost.map((gap) => missedOf(gap, gap.until_at, 'engine_not_answering', 0)),
+      )
+    })
   }
 
   private async fill(gap: Gap): Promise<void> {
     try {
       const { fetched, missing_until } = await this.fetch(this.pool.client(gap.server_instance), gap)
-      if (missing_until) await this.tell(gap, { to: missing_until, reason: 'too_many_messages', fetched })
+      if (missing_until) await this.tell(gap, missing_until, 'too_many_messages', fetched)
       else await this.db.transaction((tx) => gaps.close(tx, gap))
       this.log.info({ phone_number_id: gap.phone_number_id, fetched }, 'gap filled')
     } catch (err) {
       this.log.warn({ err, phone_number_id: gap.phone_number_id, attempt: gap.attempts }, 'a gap could not be filled')
       const pause = PAUSES[gap.attempts - 1]
-      if (pause === undefined) await this.tell(gap, { to: gap.until_at, reason: 'engine_not_answering', fetched: 0 })
+      if (pause === undefined) await this.tell(gap, gap.until_at, 'engine_not_answering', 0)
       else await gaps.postpone(this.db, gap.id, new Date(this.clock.now().getTime() + pause * 1000))
     }
   }
@@ -76,39 +105,44 @@ export class GapFiller {
     let oldest: Date | undefined
     for (let page = first; page >= 1; page--) {
       const { records } = await client.findMessagePage(gap.engine_name, window, page)
-      const facts = records.reverse().flatMap((record) => this.factsOf(record))
-      const messages = facts.flatMap((fact) => (fact.kind === 'message' ? [fact.message] : []))
+      const found = records.reverse().flatMap((row) => this.factsOf(row).map((fact) => ({ row, fact })))
+      const messages = found.flatMap(({ fact }) => (fact.kind === 'message' ? [fact.message] : []))
       oldest ??= messages[0]?.sent_at
-      await Promise.all(facts.map((fact) => this.ingress.receiveFound(gap.engine_name, fact)))
+      await Promise.all(found.map(({ row, fact }) => this.ingress.receiveFound(gap.engine_name, fact, row)))
       fetched += messages.length
     }
     return pages > MAX_PAGES ? { fetched, missing_until: oldest ?? gap.until_at } : { fetched }
   }
 
-  /** A message, also one that was typed on the phone; of a send of ours how far it has come. */
+  /** A message, and how far it has come if it went out; a send of ours is known already. */
   private factsOf(record: unknown): Found[] {
     try {
       const row = toStorable(record) as { source?: unknown; MessageUpdate?: { status?: unknown }[] }
       const fact = translate('messages.upsert', row)
       if (fact.kind !== 'message') return []
-      if (!fact.message.from_me || (row.source !== undefined && row.source !== OUR_SOURCE)) return [fact]
+      if (!fact.message.from_me) return [fact]
       const { whatsapp_id } = fact.message
-      return (row.MessageUpdate ?? []).flatMap(({ status: word }) => {
+      const receipts = (row.MessageUpdate ?? []).flatMap(({ status: word }) => {
         const status = receiptOf(word)
         return status ? [{ kind: 'receipt' as const, whatsapp_id, status }] : []
       })
+      const isOurs = row.source === undefined || row.source === OUR_SOURCE
+      return isOurs ? receipts : [fact, ...receipts]
     } catch (err) {
       this.log.warn({ err }, 'a stored message of the engine was not understood')
       return []
     }
   }
 
-  private async tell(gap: Gap, { to, reason, fetched }: { to: Date; reason: string; fetched: number }): Promise<void> {
-    const advice = 'Messages that arrived in this time may be missing here. They are on the phone.'
+  private async tell(gap: Gap, ...missed: [to: Date, reason: Reason, fetched: number]): Promise<void> {
     await this.db.transaction(async (tx) => {
-      const data = { from: gap.from_at, to, reason, fetched, advice }
-      await events.record(tx, [publicEvent('gap', { ...gap, id: gap.phone_number_id }, data)])
-      await gaps.close(tx, gap)
+      await gaps.close(tx, gap) // before the feed, as everybody
+      await events.record(tx, [missedOf(gap, ...missed)])
     })
   }
 }
+
+type Reason = Parameters<typeof gapEvent>[1]['reason']
+
+const missedOf = (gap: Gap, to: Date, reason: Reason, fetched: number) =>
+  gapEvent({ ...gap, id: gap.phone_number_id }, { from: gap.from_at, to, reason, fetched })

@@ -1,44 +1,61 @@
 import type { Bus } from '../cache/bus.js'
 import { BEGIN_BY_KEYS, type Database, type Queryable } from '../db/database.js'
 import * as events from '../db/events.js'
-import type { NewEvent } from '../db/events.js'
 import * as lanes from '../db/lanes.js'
 import * as queue from '../db/message-queue.js'
 import * as reports from '../db/message-reports.js'
 import * as numberStates from '../db/number-states.js'
 import * as stats from '../db/stats.js'
 import { isRestricted } from './acknowledgements.js'
-import { type EngineEvent, type Phone, type Told, attribute, lockOwners, withoutRepeats } from './attribution.js'
+import {
+  type EngineEvent,
+  type News,
+  type Phone,
+  type Told,
+  attribute,
+  lockOwners,
+  withoutRepeats,
+} from './attribution.js'
 import { dayIn } from './days.js'
 import type { EngineMessage } from './engine-events.js'
 import { hasMedia } from './engine-payloads.js'
-import { statusEvent } from './message-view.js'
 import { publicEvent } from './public-events.js'
-import { applyReports, changeEvents, isReport } from './told-changes.js'
+import { applyEarly, applyReports, changeNews, isReport, keyOf, statusNews } from './told-changes.js'
 import { moveLanes, moveNumbers } from './told-states.js'
 
 /**
  * Writes what the engine told in one commit: number state, messages, statistics, events with their positions, and the
- * deliveries owed for them. Repeats and unknown instances change nothing.
+ * deliveries owed for them, in the order in which it told. Repeats and unknown instances change nothing.
  */
-export async function ingest(db: Database, bus: Bus, batch: EngineEvent[]): Promise<void[]> {
-  const begin = batch.some(({ fact }) => isReport(fact)) ? BEGIN_BY_KEYS : 'begin'
+export async function ingest(
+  db: Database,
+  bus: Bus,
+  batch: EngineEvent[],
+  isNobodys: (engineName: string) => void,
+): Promise<void[]> {
+  const begin = batch.some(({ fact }) => isReport(fact) || isOwn(fact)) ? BEGIN_BY_KEYS : 'begin'
   const touched = await db.transaction(async (tx) => {
     const [fresh, owners] = await Promise.all([withoutRepeats(tx, batch), lockOwners(tx, batch)])
-    const told = attribute(fresh, owners)
+    const told = attribute(fresh, owners, isNobodys)
     const moved = moveNumbers(told)
     const [, stored] = await Promise.all([
       lanes.lock(tx, lanesOf(told, moved.lanes)),
       storeMessages(tx, told),
       numberStates.saveEngineStates(tx, [...moved.states.values()]),
     ])
-    const received = await applyReports(tx, told)
+    const typed = stored.filter(({ message }) => message.from_me).map(({ phone, message }) => keyOf(phone, message))
+    const received = [...(await applyReports(tx, told)), ...(await applyEarly(tx, typed))]
     await welcome(tx, stored)
-    const arrivals = stored.map(({ phone, message, id }) => arrivalEvent(phone, message, id))
-    const news = [...moved.events, ...arrivals, ...received.map(statusEvent), ...(await changeEvents(tx, told))]
+    const news = [
+      ...moved.news,
+      ...stored.map(arrivalNews),
+      ...statusNews(told, received),
+      ...(await changeNews(tx, told)),
+    ]
+    const inOrder = news.sort((one, other) => one.place - other.place).map(({ event }) => event)
     // Lanes before statistics before feeds: the order in which settlements take them.
     await tx.commitWith(
-      Promise.all([moveLanes(tx, moved.lanes), stats.add(tx, stored.map(trafficOf)), events.record(tx, news)]),
+      Promise.all([moveLanes(tx, moved.lanes), stats.add(tx, stored.map(trafficOf)), events.record(tx, inOrder)]),
     )
     return { numbers: [...moved.states.keys()], messages: received.map((message) => message.id) }
   }, begin)
@@ -50,23 +67,24 @@ export async function ingest(db: Database, bus: Bus, batch: EngineEvent[]): Prom
 interface Stored {
   phone: Phone
   message: EngineMessage
+  place: number
   id: number
 }
 
 /** Answers those that are new. */
 async function storeMessages(tx: Queryable, told: Told[]): Promise<Stored[]> {
-  const arrivals = told.flatMap(({ phone, fact }) =>
-    fact.kind === 'message' ? [{ phone, message: fact.message }] : [],
+  const arrivals = told.flatMap(({ phone, fact, place }) =>
+    fact.kind === 'message' ? [{ phone, message: fact.message, place }] : [],
   )
   const ids = await reports.insertFromEngine(
     tx,
     arrivals.map(({ phone, message }) => rowOf(phone, message)),
   )
-  return arrivals.flatMap(({ phone, message }) => {
+  return arrivals.flatMap(({ phone, message, place }) => {
     const key = `${phone.id} ${message.whatsapp_id}`
     const id = ids.get(key)
     // Told twice in one batch, in other words or by the engine's store as well: the row is that of the first.
-    return id !== undefined && ids.delete(key) ? [{ phone, message, id }] : []
+    return id !== undefined && ids.delete(key) ? [{ phone, message, place, id }] : []
   })
 }
 
@@ -84,10 +102,14 @@ const trafficOf = ({ phone, message }: Stored): stats.Traffic => ({
  */
 function lanesOf(told: Told[], moves: Map<number, unknown>): number[] {
   const concerned = told.filter(
-    ({ phone, fact }) => isReport(fact) || (fact.kind === 'message' && freesContact(phone, fact.message)),
+    ({ phone, fact }) =>
+      isReport(fact) || isOwn(fact) || (fact.kind === 'message' && freesContact(phone, fact.message)),
   )
   return [...new Set([...concerned.map(({ phone }) => phone.id), ...moves.keys()])]
 }
+
+/** Reports about it may have come already. */
+const isOwn = (fact: EngineEvent['fact']) => fact.kind === 'message' && fact.message.from_me
 
 const freesContact = (phone: Phone, message: EngineMessage) => !message.from_me && isRestricted(phone)
 
@@ -123,8 +145,8 @@ function rowOf(phone: Phone, message: EngineMessage): reports.FromEngine {
   }
 }
 
-function arrivalEvent(phone: Phone, message: EngineMessage, id: number): NewEvent {
-  return publicEvent(message.from_me ? 'message.sent_from_phone' : 'message.received', phone, {
+function arrivalNews({ phone, message, place, id }: Stored): News {
+  const event = publicEvent(message.from_me ? 'message.sent_from_phone' : 'message.received', phone, {
     message: {
       id,
       phone_number_id: phone.id,
@@ -140,4 +162,5 @@ function arrivalEvent(phone: Phone, message: EngineMessage, id: number): NewEven
       sent_at: message.sent_at,
     },
   })
+  return { place, event }
 }

@@ -25,6 +25,7 @@ const REOPENED = { back_seconds: 900, settle_seconds: 20 }
 const REOPENED_AGAIN = { back_seconds: 900, settle_seconds: 600 }
 const REOPENED_EVERY_MS = 600_000
 const CONNECTING_EVERY_MS = 5_000
+const NOBODYS_EVERY_MS = 600_000
 
 type Known = EngineEvent['fact']
 type Found = Extract<Fact, { kind: 'message' | 'receipt' }>
@@ -35,6 +36,7 @@ export class IngressService {
   private readonly connecting = new Repeats(CONNECTING_EVERY_MS)
   private readonly reopened = new Repeats(REOPENED_EVERY_MS)
   private readonly reopenedAgain = new Repeats(REOPENED_EVERY_MS)
+  private readonly nobodys = new Repeats(NOBODYS_EVERY_MS)
   private bytes = 0
 
   constructor(
@@ -44,8 +46,13 @@ export class IngressService {
   ) {
     this.ingesting = new CommitLines(
       ({ engine_name }) => sumOf(engine_name),
-      (batch) => ingest(db, bus, batch),
+      (batch) => ingest(db, bus, batch, (engineName) => this.noteNobodys(engineName)),
     )
+  }
+
+  /** Events that wait for the commit of those before them. */
+  get depth(): number {
+    return this.ingesting.depth
   }
 
   /** `raw` is the body as it came: the engine repeats it byte by byte. Throws `unavailable` when not stored. */
@@ -66,16 +73,15 @@ export class IngressService {
     await this.keep(engineName, 'too large', beginning, size)
   }
 
-  /** What was found in the engine's store; what is known already changes nothing. */
-  async receiveFound(engineName: string, fact: Found): Promise<void> {
+  /** What was found in the engine's store, and the row it was found in; what is known already changes nothing. */
+  async receiveFound(engineName: string, fact: Found, row: unknown): Promise<void> {
     const what = fact.kind === 'message' ? fact.message.whatsapp_id : `${fact.whatsapp_id} ${fact.status}`
     const key = sha256(`found\n${engineName}\n${what}`)
-    await this.ingesting.add({ engine_name: engineName, key, fact })
-    this.bus.tell('deliveries.due', {})
+    await this.add({ engine_name: engineName, key, fact }, () => Buffer.from(JSON.stringify(row)))
   }
 
   private checkRoom() {
-    if (this.ingesting.depth >= MAX_WAITING || this.bytes >= MAX_WAITING_BYTES)
+    if (this.depth >= MAX_WAITING || this.bytes >= MAX_WAITING_BYTES)
       throw unavailable('Too many events are waiting. Send this one again.')
   }
 
@@ -92,12 +98,19 @@ export class IngressService {
 
   private async store(engineName: string, raw: Buffer, fact: Known): Promise<void> {
     const key = createHash('sha256').update(`${engineName}\n`).update(raw).digest()
+    await this.add({ engine_name: engineName, key, fact }, () => raw)
+  }
+
+  /** What the database can never store is kept as it came. */
+  private async add(event: EngineEvent, asItCame: () => Buffer): Promise<void> {
     try {
-      await this.ingesting.add({ engine_name: engineName, key, fact })
+      await this.ingesting.add(event)
     } catch (err) {
       if (!isUnstorable(err)) throw err
-      this.log.error({ err, engine_name: engineName }, 'the database refused an event, which is kept as it came')
-      return this.keep(engineName, `refused: ${err.message}`, raw, raw.length)
+      const { engine_name } = event
+      this.log.error({ err, engine_name }, 'the database refused an event, which is kept as it came')
+      const body = asItCame()
+      return this.keep(engine_name, `refused: ${err.message}`, body, body.length)
     }
     this.bus.tell('deliveries.due', {})
   }
@@ -131,6 +144,14 @@ export class IngressService {
       .catch((err: unknown) => this.log.warn({ err, engine_name: engineName }, 'no look back after a new socket'))
   }
 
+  /** A number that is deleted here, or was made after the backup that this database is from. */
+  private noteNobodys(engine_name: string): void {
+    void this.nobodys.once(engine_name, () => {
+      this.log.info({ engine_name }, 'what the engine tells of an instance that is no phone number here is dropped')
+      return Promise.resolve()
+    })
+  }
+
   private async keep(engine_name: string, reason: string, body: Buffer, size: number): Promise<void> {
     // The instance's own key travels in every body of the engine; it is not kept.
     const text = body
@@ -144,11 +165,11 @@ export class IngressService {
 
 const isConnecting = (fact: Known) => fact.kind === 'state' && fact.state === 'connecting'
 
-/** What is wrong with the event itself (SQLSTATE 21, 22, 23) would be wrong with its repetition too. */
+/** What is wrong with the event itself (SQLSTATE 21, 22, 23, and 54: too long for an index) is so with its repetition. */
 function isUnstorable(err: unknown): err is Error {
   if (!(err instanceof Error) || isDatabaseDown(err)) return false
   const code = 'code' in err ? String(err.code) : ''
-  return /^2[123]/.test(code) || err instanceof RangeError || err instanceof TypeError
+  return /^(2[123]|54)/.test(code) || err instanceof RangeError || err instanceof TypeError
 }
 
 /** The events of one number keep their order: they share a line. */

@@ -1,6 +1,7 @@
 import type { Bus } from '../cache/bus.js'
 import type { Database, Queryable } from '../db/database.js'
 import * as events from '../db/events.js'
+import * as gaps from '../db/gaps.js'
 import * as instanceRemovals from '../db/instance-removals.js'
 import * as laneGates from '../db/lane-gates.js'
 import * as numberPlacement from '../db/number-placement.js'
@@ -8,6 +9,8 @@ import * as numberStates from '../db/number-states.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
 import type { PhoneNumber } from '../db/phone-numbers.js'
 import { engineNameOf } from './engine-names.js'
+import { MARGIN_SECONDS, OUTAGE_SECONDS, gapEvent } from './gap-event.js'
+import { isAlive } from './link-needs.js'
 import { type StateFact, type Transition, calm, giveUpWaiting, lose, transition } from './number-state.js'
 import { publicEvent } from './public-events.js'
 
@@ -77,6 +80,7 @@ export class NumberChanges {
     if (!phone.parked_at) {
       await instanceRemovals.insert(tx, engineNameOf(phone), phone.server_instance, watchSeconds)
       await numberPlacement.park(tx, phone.id)
+      await tellUnfetched(tx, phone)
     }
     if (reason !== null) await write(tx, phone, lose(phone, reason, new Date()))
   }
@@ -95,6 +99,15 @@ export class NumberChanges {
     })
     if (moved) this.tell(id)
   }
+}
+
+/** With the instance goes what it has stored: what was not fetched of it never will be. */
+async function tellUnfetched(tx: Queryable, phone: PhoneNumber): Promise<void> {
+  const outage = { outageSeconds: OUTAGE_SECONDS, marginSeconds: MARGIN_SECONDS }
+  const missed = await gaps.takeOfNumber(tx, { ...phone, alive: isAlive(phone) }, outage)
+  if (!missed) return
+  const window = { from: missed.from_at, to: missed.until_at }
+  await events.record(tx, [gapEvent(phone, { ...window, reason: 'instance_removed', fetched: 0 })])
 }
 
 async function write(tx: Queryable, { id }: PhoneNumber, { state, events: raised, lane }: Transition): Promise<void> {

@@ -1,17 +1,16 @@
 import type { Queryable } from '../db/database.js'
-import type { NewEvent } from '../db/events.js'
 import * as laneGates from '../db/lane-gates.js'
 import type { PhoneNumber } from '../db/phone-numbers.js'
-import type { Told } from './attribution.js'
+import type { News, Told } from './attribution.js'
 import type { Fact } from './engine-events.js'
 import { type Transition, transition } from './number-state.js'
 
 /** Plays the state facts of each number in the order they came; facts of an earlier generation are not applied. */
 export function moveNumbers(told: Told[]) {
   const states = new Map<number, PhoneNumber>()
-  const news: NewEvent[] = []
+  const news: News[] = []
   const laneMoves = new Map<number, Transition['lane']>()
-  for (const { phone, fact, current } of told) {
+  for (const { phone, fact, current, place } of told) {
     if (!current) continue
     const now = new Date()
     const before = states.get(phone.id) ?? phone
@@ -24,10 +23,10 @@ export function moveNumbers(told: Told[]) {
     if (isOfLostSession(before, fact)) continue
     const { state, events: raised, lane } = transition(before, fact, now)
     states.set(phone.id, { ...before, ...state })
-    news.push(...raised)
+    news.push(...raised.map((event) => ({ place, event })))
     if (lane) laneMoves.set(phone.id, lane)
   }
-  return { states, events: news, lanes: laneMoves }
+  return { states, news, lanes: laneMoves }
 }
 
 /** An event that was repeated for a while comes after newer ones; nothing opens again on a session that is over. */
