@@ -1,4 +1,4 @@
-import type { Database } from '../src/db/database.js'
+import type { Database, Queryable } from '../src/db/database.js'
 import { Pruner } from '../src/workers/pruner.js'
 import { expectRefusal } from './support/refusal.js'
 import { type TestApp, type TestUser, startTestApp } from './support/test-app.js'
@@ -197,13 +197,15 @@ describe('messages', () => {
       [...waiting, ...over],
     ])
     const affected: (number | null)[] = []
-    const watched = {
+    const watch = (db: Queryable) => ({
       query: async (text: string, values?: unknown[]) => {
-        const result = await app.db.query<Record<string, unknown>>(text, values)
+        const result = await db.query<Record<string, unknown>>(text, values)
         affected.push(result.rowCount)
         return result
       },
-    } as unknown as Database
+    })
+    const transaction = (work: (tx: object) => Promise<unknown>) => app.db.transaction((tx) => work(watch(tx)))
+    const watched = { ...watch(app.db), transaction } as unknown as Database
     const media = async (ids: number[]) =>
       (await app.db.query('select 1 from media where message_id = any($1)', [ids])).rowCount
     const pruner = new Pruner(watched, app.ctx.config.retention)

@@ -93,9 +93,17 @@ export async function findOwned(db: Queryable, userId: number, id: number) {
 const AGAIN = `status = 'pending', attempts_from = d.attempts, claims = d.claims + 1, due_at = coalesce($2, now()),
   settled_at = null`
 
-/** Owes these deliveries again, from the beginning of the schedule; an attempt in flight no longer counts. */
-export async function redeliver(tx: Queryable, ids: number[], now: Date | null): Promise<void> {
-  await tx.query(`update deliveries d set ${AGAIN} where d.id = any($1::bigint[])`, [ids, now])
+/** Keeps the events that are named `e` until the commit: the pruner leaves them, or they are left out here. */
+const KEPT = 'for key share of e'
+
+/** Owes it again, from the beginning of the schedule; an attempt in flight no longer counts. False: it is gone. */
+export async function redeliver(tx: Queryable, id: number, now: Date | null): Promise<boolean> {
+  const { rowCount } = await tx.query(
+    `with kept as (select d.id from deliveries d join events e on e.id = d.event_id where d.id = $1 ${KEPT})
+     update deliveries d set ${AGAIN} where d.id in (select id from kept)`,
+    [id, now],
+  )
+  return rowCount === 1
 }
 
 /**
@@ -135,7 +143,7 @@ export async function redeliverRange(
           and ($6::text[] is null or e.type = any($6))
           and (d.status <> 'pending' or d.due_at > coalesce($2, now()))
           and (d.created_at, d.id) > (coalesce(timestamptz 'epoch' + $8::bigint * interval '1 microsecond', '-infinity'), $9::bigint)
-        order by d.created_at, d.id limit $7),
+        order by d.created_at, d.id limit $7 ${KEPT}),
      again as (
        update deliveries d set ${AGAIN} where d.id in (select id from picked) returning 1)
      select (select count(*) from again) as redelivered, id, ${createdUs('picked')} as created_us
@@ -171,7 +179,7 @@ export async function deliverMissing(
         and (e.type = any(w.event_types) or '*' = any(w.event_types))
         and ($5::text[] is null or e.type = any($5))
         and not exists (select 1 from deliveries d where d.event_id = e.id and d.webhook_id = w.id)
-      order by e.position limit $6
+      order by e.position limit $6 ${KEPT}
          on conflict (event_id, webhook_id) do nothing`,
     [webhookId, now, range.from, range.to, range.event_types ?? null, range.limit],
   )

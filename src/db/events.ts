@@ -168,32 +168,37 @@ export async function findOwned(db: Queryable, userId: number, publicId: string)
 
 /**
  * Deletes old events with their deliveries and attempts, a stretch of ids at a time; what a live webhook is still owed
- * stays. Answers where to go on, or undefined at the first event that is young enough.
+ * stays, and so does what is just being redelivered. Answers where to go on, or undefined at the first event that is young
+ * enough.
  */
 export async function prune(
-  db: Queryable,
+  tx: Queryable,
   afterId: number,
   days: number,
   batch: number,
   now: Date | null,
 ): Promise<number | undefined> {
-  const { rows } = await db.query<{ last: number | null; n: number }>(
-    `with stretch as (
-       select id, created_at from events where id > $1 order by id limit $3),
-     old as (
-       select s.id from stretch s where s.created_at < coalesce($4, now()) - make_interval(days => $2)),
-     unowed as (
-       select o.id from old o
-        where not exists (
-          select 1 from deliveries d join webhooks w on w.id = d.webhook_id
-           where d.event_id = o.id and d.status = 'pending' and w.deleted_at is null)),
-     attempts as (${webhookLogs.deletedOf('select id from unowed')}),
-     gone as (
-       delete from events where id in (select id from unowed))
-     select max(id) as last, count(*) as n from old`,
+  const { rows: old } = await tx.query<{ id: number }>(
+    `select id from (select id, created_at from events where id > $1 order by id limit $3) stretch
+      where created_at < coalesce($4, now()) - make_interval(days => $2) order by id`,
     [afterId, days, batch, now],
   )
-  return rows[0]!.n === batch ? rows[0]!.last! : undefined
+  const { rows: free } = await tx.query<{ id: number }>(
+    'select id from events where id = any($1::bigint[]) order by id for update skip locked',
+    [old.map(({ id }) => id)],
+  )
+  // In a statement of its own, which sees what was redelivered before the lock.
+  await tx.query(
+    `with unowed as (
+       select e.id from events e
+        where e.id = any($1::bigint[]) and not exists (
+          select 1 from deliveries d join webhooks w on w.id = d.webhook_id
+           where d.event_id = e.id and d.status = 'pending' and w.deleted_at is null)),
+     attempts as (${webhookLogs.deletedOf('select id from unowed')})
+     delete from events where id in (select id from unowed)`,
+    [free.map(({ id }) => id)],
+  )
+  return old.length === batch ? old.at(-1)!.id : undefined
 }
 
 /** Taken before a webhook is locked, in the order in which events are recorded. */

@@ -57,11 +57,11 @@ export class RedeliveryService {
     await this.db.transaction(async (tx) => {
       const delivery = await deliveries.findOwned(tx, user.id, id)
       if (!delivery) throw notFound('delivery')
-      await deliveries.redeliver(tx, [id], now)
+      if (!(await deliveries.redeliver(tx, id, now))) throw notFound('delivery')
       await webhookQueues.tryNow(tx, delivery.webhook_id, now)
     })
     this.bus.tell('deliveries.due', {})
-    return (await deliveries.findOwned(this.db, user.id, id))!
+    return (await this.get(user, id)).delivery
   }
 
   /** Answers how many are due again, and where to go on when the range holds more than one call does. */

@@ -116,8 +116,7 @@ export class WebhookService {
   /** Its deliveries go with it. */
   async delete(user: User, id: number): Promise<void> {
     await this.db.transaction(async (tx) => {
-      const webhook = await webhooks.lockOwned(tx, user.id, id)
-      if (!webhook) throw notFound('webhook')
+      const webhook = await lockWithNumber(tx, user, id)
       await webhooks.markDeleted(tx, webhook)
     })
     this.bus.tell('webhook.changed', { id })
@@ -136,8 +135,7 @@ export class WebhookService {
 
   private async change(user: User, id: number, work: (tx: Queryable, before: Webhook) => Promise<void>) {
     const webhook = await this.db.transaction(async (tx) => {
-      const before = await webhooks.lockOwned(tx, user.id, id)
-      if (!before) throw notFound('webhook')
+      const before = await lockWithNumber(tx, user, id)
       await work(tx, before)
       return webhooks.findOwned(tx, user.id, id)
     })
@@ -145,6 +143,15 @@ export class WebhookService {
     this.bus.tell('webhook.changed', { id })
     return webhook!
   }
+}
+
+/** Its number first, whose row shows the URL: whoever deletes a number has that before the webhooks. */
+async function lockWithNumber(tx: Queryable, user: User, id: number): Promise<Webhook> {
+  const { phone_number_id } = (await webhooks.findOwned(tx, user.id, id)) ?? { phone_number_id: null }
+  if (phone_number_id !== null) await phoneNumbers.lock(tx, phone_number_id)
+  const webhook = await webhooks.lockOwned(tx, user.id, id)
+  if (!webhook) throw notFound('webhook')
+  return webhook
 }
 
 /** Under the user's lock. */

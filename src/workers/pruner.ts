@@ -34,20 +34,31 @@ export class Pruner {
     private readonly keep: Retention,
   ) {}
 
+  /** Whatever becomes of one kind, the others are pruned. */
   async runOnce(now: Date | null = null): Promise<void> {
+    const failures: unknown[] = []
+    for (const prune of this.kinds(now)) await prune().catch((err: unknown) => failures.push(err))
+    if (failures.length > 0) throw new AggregateError(failures, `${failures.length} kinds could not be pruned`)
+  }
+
+  private kinds(now: Date | null): (() => Promise<void>)[] {
     const { db, keep } = this
-    await this.untilFew(() => apiRequests.prune(db, keep.request_log_days, BATCH, now))
-    await this.untilFew(() => ingress.pruneKeys(db, INGRESS_KEY_DAYS, BATCH, now))
-    await this.untilFew(() => ingress.pruneUnprocessed(db, keep.event_days, BATCH, now))
-    await this.untilFew(() => earlyReceipts.prune(db, EARLY_RECEIPT_HOURS, BATCH, now))
-    await this.untilFew(() => contactChecks.prune(db, BATCH, now))
-    await this.untilFew(() => idempotencyKeys.prune(db, BATCH, now))
-    await this.untilFew(() => webhookLogs.prune(db, keep.webhook_log_days, BATCH, now))
-    await this.toTheYoung((at) => events.prune(db, at, keep.event_days, BATCH, now))
-    await this.toTheYoung((at) => retention.deleteMedia(db, at, { days: keep.media_days, batch: BATCH, now }))
-    if (keep.message_body_days > 0) await this.emptyBodies(now)
-    if (keep.message_days > 0)
-      await this.toTheYoung((at) => retention.deleteMessages(db, at, { days: keep.message_days, batch: BATCH, now }))
+    const few = (prune: () => Promise<number>) => () => this.untilFew(prune)
+    const old = (prune: (at: number) => Promise<number | undefined>) => () => this.toTheYoung(prune)
+    const always = [
+      few(() => apiRequests.prune(db, keep.request_log_days, BATCH, now)),
+      few(() => ingress.pruneKeys(db, INGRESS_KEY_DAYS, BATCH, now)),
+      few(() => ingress.pruneUnprocessed(db, keep.event_days, BATCH, now)),
+      few(() => earlyReceipts.prune(db, EARLY_RECEIPT_HOURS, BATCH, now)),
+      few(() => contactChecks.prune(db, BATCH, now)),
+      few(() => idempotencyKeys.prune(db, BATCH, now)),
+      few(() => webhookLogs.prune(db, keep.webhook_log_days, BATCH, now)),
+      old((at) => db.transaction((tx) => events.prune(tx, at, keep.event_days, BATCH, now))),
+      old((at) => retention.deleteMedia(db, at, { days: keep.media_days, batch: BATCH, now })),
+    ]
+    const bodies = () => this.emptyBodies(now)
+    const messages = old((at) => retention.deleteMessages(db, at, { days: keep.message_days, batch: BATCH, now }))
+    return [...always, ...(keep.message_body_days > 0 ? [bodies] : []), ...(keep.message_days > 0 ? [messages] : [])]
   }
 
   private async untilFew(prune: () => Promise<number>): Promise<void> {
