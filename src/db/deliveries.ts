@@ -87,10 +87,25 @@ export async function claimDue(
 }
 
 /**
+ * Of a troubled queue its numbers in turn, for it may be one of them alone that the receiver refuses, in order within each;
+ * the probe of a breaker is of any number, and of what was never tried before what is tried again. As far as a look reaches
+ * that costs little.
+ */
+const fairly = (isDue: string) => `
+  select w.*
+    from (select w.*, row_number() over (partition by phone_number_id
+                                             order by q.probe and attempts > attempts_from, due_at, id) as nth
+            from (select * from pending_deliveries p where ${isDue}
+                   order by due_at, id limit case when q.probe then 10000 else 1000 end) w) w
+   where q.troubled order by nth, random() limit q.room`
+
+/**
  * What is due and not in hand: the queues in turn, each in its order, so that the oldest backlog does not fill the claim.
  * Put in order before the payloads come, which a sort would carry along.
  */
 async function take(tx: Queryable, now: Date, turns: Turn[], limits: ClaimLimits): Promise<Found[]> {
+  const isDue = `p.webhook_id = q.webhook_id and p.due_at <= greatest($3, now())
+                 and (p.id, p.version) not in (select * from unnest($4::bigint[], $5::integer[]))`
   const inHand = turns.flatMap(({ in_hand }) => in_hand)
   const { rows } = await tx.query<Found>(
     `select id, version, attempts, attempts_from, phone_number_id, turn, event_id, event_type, payload::text as payload,
@@ -100,12 +115,12 @@ async function take(tx: Queryable, now: Date, turns: Turn[], limits: ClaimLimits
                     sum(pg_column_size(e.payload)) over (order by p.turn, p.due_at, p.id rows unbounded preceding) as bytes
                from (select * from (
                        select p.*, q.turn
-                         from unnest($1::bigint[], $2::integer[]) with ordinality as q (webhook_id, room, turn)
+                         from unnest($1::bigint[], $2::integer[], $8::boolean[], $9::boolean[]) with ordinality
+                              as q (webhook_id, room, troubled, probe, turn)
                         cross join lateral (
-                          select * from pending_deliveries
-                           where webhook_id = q.webhook_id and due_at <= greatest($3, now())
-                             and (id, version) not in (select * from unnest($4::bigint[], $5::integer[]))
-                           order by due_at, id limit q.room) p
+                          (select p.*, null::bigint from pending_deliveries p where not q.troubled and ${isDue}
+                            order by due_at, id limit q.room)
+                          union all (${fairly(isDue)})) p
                         limit $6) taken
                       order by turn, due_at, id) p
                join events e on e.id = p.event_id) found
@@ -119,6 +134,8 @@ async function take(tx: Queryable, now: Date, turns: Turn[], limits: ClaimLimits
       inHand.map(({ version }) => version),
       limits.total,
       limits.bytes,
+      turns.map(({ queue }) => queue.troubled),
+      turns.map(({ queue }) => queue.probe),
     ],
   )
   return rows

@@ -26,6 +26,8 @@ export interface DueQueue {
   webhook_id: number
   /** Its breaker tries the receiver again: it may have one delivery. */
   probe: boolean
+  /** Its receiver failed lately, perhaps at the events of one number alone. */
+  troubled: boolean
 }
 
 export interface ClaimScope {
@@ -45,7 +47,7 @@ export interface ClaimScope {
  */
 export async function lockDue(tx: Queryable, scope: ClaimScope, limit: number): Promise<DueQueue[]> {
   const { rows } = await tx.query<DueQueue>(
-    `select q.webhook_id, q.open_until is not null as probe
+    `select q.webhook_id, q.open_until is not null as probe, q.failing_since is not null as troubled
        from webhook_queues q
        join (select webhook_id, turn
                from (select webhook_id, due_at, row_number() over (partition by user_id order by due_at) as turn

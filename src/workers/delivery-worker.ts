@@ -21,6 +21,8 @@ const ENOUGH = 8
 const PER_USER = { total: 200, characters: MAX_CHARACTERS / 10 }
 /** What has waited longer than this since its claim is given back, or its lease would lapse during the attempt. */
 const FRESH_MS = 25_000
+/** A failure that took so long: those behind it in its line would wait as long each, in the places of other numbers. */
+const SLOW_MS = 5_000
 /** How long attempts may go on after a stop; the process has 10 s. */
 const GRACE_MS = 6_000
 
@@ -34,13 +36,15 @@ export class DeliveryWorker {
   private stopping = false
   /** Twice as many as filled the last claim: the queue of each is locked, and a lock is a write. */
   private webhooksPerClaim = PER_CLAIM
+  private readonly slowMs: number
 
   constructor(
     private readonly deliveries: DeliveryService,
     bus: Bus,
     private readonly log: Logger,
-    { look_every_ms = 1_000 } = {},
+    { look_every_ms = 1_000, slow_ms = SLOW_MS } = {},
   ) {
+    this.slowMs = slow_ms
     this.worker = new Worker('delivery-worker', { every_ms: look_every_ms, log }, () => this.claimMore())
     bus.on('deliveries.due', () => this.worker.wake())
     bus.on('webhook.changed', ({ id }) => {
@@ -119,23 +123,32 @@ export class DeliveryWorker {
     for (let held = line.shift(); held; held = line.shift()) {
       const turn = hand.slots.enter()
       if (turn) await turn
-      await this.attempt(hand, held)
+      const stuck = await this.attempt(hand, held)
       hand.slots.leave()
+      if (stuck)
+        for (const { delivery } of line.splice(0)) void this.conclude(hand, delivery, this.release(hand, delivery))
     }
     hand.lines.delete(number)
   }
 
-  /** Resolves when there is an answer; never rejects. */
-  private async attempt(hand: Hand, { delivery, claimed }: Held): Promise<void> {
+  /** Resolves when there is an answer, or, true, once it is written how slowly it failed; never rejects. */
+  private async attempt(hand: Hand, { delivery, claimed }: Held): Promise<boolean> {
     const stale = performance.now() - claimed > FRESH_MS
-    if (stale || this.stopping || hand.shut) return void this.conclude(hand, delivery, this.release(hand, delivery))
+    if (stale || this.stopping || hand.shut) {
+      void this.conclude(hand, delivery, this.release(hand, delivery))
+      return false
+    }
     try {
       const finished = await this.deliveries.attempt(delivery)
-      const { aborted } = finished.answer
+      const { aborted, ms } = finished.answer
       const written = aborted ? this.release(hand, delivery) : this.deliveries.record(finished)
-      void this.conclude(hand, delivery, written)
+      const concluded = this.conclude(hand, delivery, written)
+      if (ms < this.slowMs || finished.verdict.verdict === 'delivered') return false
+      await concluded
+      return true
     } catch (err) {
       this.giveUp(err, hand, delivery)
+      return false
     }
   }
 

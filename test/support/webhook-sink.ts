@@ -15,7 +15,7 @@ export type Reply = number | 'reset' | 'hang' | { status: number; headers?: Reco
 export class WebhookSink {
   readonly received: Received[] = []
   private replies: Reply[] = []
-  private always: Reply = 200
+  private always: (got: Received) => Reply = () => 200
   private readonly hanging: ServerResponse[] = []
 
   private constructor(private readonly server: ReturnType<typeof createServer>) {}
@@ -28,8 +28,9 @@ export class WebhookSink {
       req.on('data', (chunk: Buffer) => chunks.push(chunk))
       req.on('end', () => {
         const text = Buffer.concat(chunks).toString()
-        sink.received.push({ path: req.url!, headers: req.headers, text, body: JSON.parse(text) })
-        const reply = sink.replies.shift() ?? sink.always
+        const got: Received = { path: req.url!, headers: req.headers, text, body: JSON.parse(text) }
+        sink.received.push(got)
+        const reply = sink.replies.shift() ?? sink.always(got)
         if (reply === 'reset') req.socket.destroy()
         else if (reply === 'hang') sink.hanging.push(res)
         else if (typeof reply === 'number') res.writeHead(reply).end('ok')
@@ -49,8 +50,8 @@ export class WebhookSink {
     this.replies.push(...replies)
   }
 
-  replyAlways(reply: Reply): void {
-    this.always = reply
+  replyAlways(reply: Reply | ((got: Received) => Reply)): void {
+    this.always = typeof reply === 'function' ? reply : () => reply
   }
 
   /** Answers all that hang. */
