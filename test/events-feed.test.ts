@@ -1,4 +1,8 @@
+import { findHolder } from '../src/db/api-keys.js'
+import { migrate } from '../src/db/migrate.js'
+import { EventFeed } from '../src/services/event-feed.js'
 import { FeedWatch } from '../src/services/feed-watch.js'
+import { sha256 } from '../src/services/sha256.js'
 import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 import { type Seeded, incomingText, seedNumber, tell } from './support/webhook-stage.js'
 
@@ -169,6 +173,76 @@ describe('GET /api/events', () => {
     for (const query of ['?types=no.such', '?event_types=no.such', '?limit=0', '?limit=501', '?wait=61', '?wait=x'])
       expect((await feed(query)).status).toBe(400)
     expect((await feed('?types=*')).body.error.message).toContain('Leave it out for all')
+  })
+})
+
+describe('after a restore', () => {
+  /** As if what came after that position was not in the backup, and the database is a new one. */
+  async function restoreTo(position: number) {
+    await app.db.query('delete from events where user_id = $1 and position > $2', [user.id, position])
+    await app.db.query('update feeds set last_position = $2 where user_id = $1', [user.id, position])
+    await app.db.query(`update database_identity set identity = 'that of the backup'`)
+    await migrate(app.database)
+  }
+
+  it('a reader misses nothing that gets a position it has seen already, and reads nothing twice', async () => {
+    for (const text of ['one', 'two', 'three', 'lost', 'lost too']) await happen(text)
+    const cursorAfter = async (position: number) => (await feed(`?limit=${position}`)).body.next_cursor as string
+    const [behind, ahead] = [await cursorAfter(2), await cursorAfter(5)]
+    await restoreTo(3)
+    for (const text of ['four', 'five', 'six']) await happen(text)
+    expect((await feed(`?after=${behind}`)).body.events.map(textOf)).toEqual(['three', 'four', 'five', 'six'])
+    const { body } = await feed(`?after=${ahead}`)
+    expect([body.events.map(textOf), body.expired]).toEqual([['four', 'five', 'six'], 0])
+    const streamed = await readStream('/api/events/stream', { 'last-event-id': ahead }, 3)
+    expect(streamed.events.map(({ data }) => data.position)).toEqual([4, 5, 6])
+    await happen('seven')
+    expect((await feed(`?after=${body.next_cursor}`)).body.events.map(textOf)).toEqual(['seven'])
+    await restoreTo(5)
+    await happen('another six')
+    expect((await feed(`?after=${body.next_cursor}`)).body.events.map(textOf)).toEqual(['another six'])
+  })
+
+  it('is told by a start in another database alone', async () => {
+    const { next_cursor } = (await feed('?after=latest')).body
+    await migrate(app.database)
+    expect((await feed('?after=latest')).body.next_cursor).toBe(next_cursor)
+  })
+})
+
+describe('many who wait', () => {
+  it('are fifty per user at most; others, and calls that do not wait, are not concerned', async () => {
+    const waiting = Array.from({ length: 50 }, () => feed('?after=latest&wait=60').then((answer) => answer))
+    await eventually(() => Promise.resolve(app.ctx.feedWatch.size === 50))
+    const refused = await feed('?after=latest&wait=1')
+    expect([refused.status, refused.body.error.code, refused.headers['retry-after']]).toEqual([
+      429,
+      'rate_limited',
+      '60',
+    ])
+    expect((await feed('?after=latest')).status).toBe(200)
+    const other = await app.createUser()
+    expect((await other.get('/api/events?after=latest&wait=0.1')).status).toBe(200)
+    await happen('for all of them')
+    for (const { body } of await Promise.all(waiting)) expect(body.events.map(textOf)).toEqual(['for all of them'])
+    expect((await feed('?after=latest&wait=0.1')).status).toBe(200)
+  })
+
+  it('for a type that seldom comes are not woken by each of the others', async () => {
+    let looks = 0
+    const watch = Object.assign(Object.create(app.ctx.feedWatch) as FeedWatch, {
+      grown: (...args: Parameters<FeedWatch['grown']>) => {
+        looks++
+        return app.ctx.feedWatch.grown(...args)
+      },
+    })
+    const { user: me } = (await findHolder(app.db, sha256(user.api_key)))!
+    const reader = { gone: new AbortController().signal, accessNow: () => Promise.resolve() }
+    const query = { types: ['webhook.disabled'], limit: 10, wait: 2, after: 'latest' }
+    const waiting = new EventFeed(app.ctx.db, watch).page(me, query, reader)
+    for (let n = 0; n < 40; n++) await happen(`unwanted ${n}`)
+    expect((await waiting).events).toEqual([])
+    expect(looks).toBeLessThanOrEqual(10) // four in a second, however many events there were
   })
 })
 

@@ -34,6 +34,9 @@ export const BEGIN_BY_KEYS = [
   'set local plan_cache_mode = force_generic_plan',
 ].join('; ')
 
+/** The same for a few rows out of many, in the order of an index: a bitmap, or a sort, would be made of all of them first. */
+export const BEGIN_IN_PARTS = `${BEGIN_BY_KEYS}; set local enable_bitmapscan = off; set local enable_sort = off`
+
 export class Database implements Queryable {
   private constructor(private readonly pool: pg.Pool) {}
 

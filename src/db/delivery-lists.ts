@@ -43,7 +43,9 @@ function listed(status: DeliveryStatus | undefined): string {
   if (status === 'pending')
     return '(select deliveries.* from pending_deliveries join deliveries using (webhook_id, due_at, id))'
   if (status === 'failed')
-    return '(select deliveries.* from failed_deliveries join deliveries using (webhook_id, created_at, id))'
+    return `(select f.webhook_id, f.created_at, f.id, d.phone_number_id, d.event_id, d.status, d.attempts, d.due_at,
+                    d.settled_at
+               from failed_deliveries f cross join lateral (select * from deliveries where id = f.id offset 0) d)`
   return 'deliveries'
 }
 

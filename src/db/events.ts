@@ -97,10 +97,18 @@ export interface FeedEvent {
   payload: string
 }
 
-/** The position of the last event, and of the oldest that is still kept (null: none is). */
-export async function findFeed(db: Queryable, userId: number) {
-  const { rows } = await db.query<{ last_position: number; oldest: number | null }>(
-    `select f.last_position, (select min(e.position) from events e where e.user_id = f.user_id) as oldest
+export interface Feed {
+  last_position: number
+  /** Null: none is kept. */
+  oldest: number | null
+  epoch: number
+  /** Where the epoch began; null for the first. */
+  epoch_from: number | null
+}
+
+export async function findFeed(db: Queryable, userId: number): Promise<Feed | undefined> {
+  const { rows } = await db.query<Feed>(
+    `select f.last_position, f.epoch, f.epoch_from, (select min(e.position) from events e where e.user_id = f.user_id) as oldest
        from feeds f where f.user_id = $1`,
     [userId],
   )
@@ -109,18 +117,19 @@ export async function findFeed(db: Queryable, userId: number) {
 
 /** What one page may hold of payloads; the first one comes whatever its size. */
 const PAGE_BYTES = 4 * 1024 * 1024
+/** So many positions are looked through at once, or a filter that matches little would read all of a long feed. */
+const SPAN = 20_000
 
 /**
  * Events after a position, with the last position there was at the same moment: one statement, one snapshot, and
- * positions are taken under the feed's lock, so nothing at or below it can appear later. There may be more behind a page
- * that is full.
+ * positions are taken under the feed's lock, so nothing at or below it can appear later. `seen` is how far this has looked.
  */
 export async function listAfter(
   db: Queryable,
   userId: number,
   after: number,
   { types, limit }: { types?: string[]; limit: number },
-): Promise<{ last_position: number; events: FeedEvent[]; full: boolean }> {
+): Promise<{ last_position: number; events: FeedEvent[]; seen: number }> {
   type Row = FeedEvent & { last_position: number; bytes: number }
   const { rows } = await db.query<{ [name in keyof Row]: Row[name] | null }>(
     `select f.last_position, e.position, e.type, e.payload, e.bytes
@@ -129,7 +138,8 @@ export async function listAfter(
          select position, type, payload::text, bytes
            from (select position, type, payload, size, sum(size) over (order by position rows unbounded preceding) as bytes
                    from (select position, type, payload, pg_column_size(payload) as size from events
-                          where user_id = f.user_id and position > $2 and ($3::text[] is null or type = any($3))
+                          where user_id = f.user_id and position > $2 and position <= $2::bigint + ${SPAN}
+                            and ($3::text[] is null or type = any($3))
                           order by position limit $4) page) sized
           where bytes - size < $5) e on true
       where f.user_id = $1 order by e.position`,
@@ -137,7 +147,8 @@ export async function listAfter(
   )
   const events = rows.filter((row): row is Row => row.position !== null)
   const full = events.length === limit || (events.at(-1)?.bytes ?? 0) >= PAGE_BYTES
-  return { last_position: rows[0]?.last_position ?? 0, events, full }
+  const last_position = rows[0]?.last_position ?? 0
+  return { last_position, events, seen: full ? events.at(-1)!.position : Math.min(last_position, after + SPAN) }
 }
 
 /** How many events are kept after one position and up to another. */
@@ -192,8 +203,9 @@ export async function prune(
     `with unowed as (
        select e.id from events e
         where e.id = any($1::bigint[]) and not exists (
-          select 1 from deliveries d join webhooks w on w.id = d.webhook_id
-           where d.event_id = e.id and d.status = 'pending' and w.deleted_at is null)),
+          select 1 from (select * from deliveries where event_id = e.id offset 0) d -- by its key
+            join webhooks w on w.id = d.webhook_id
+           where d.status = 'pending' and w.deleted_at is null)),
      attempts as (${webhookLogs.deletedOf('select id from unowed')})
      delete from events where id in (select id from unowed)`,
     [free.map(({ id }) => id)],

@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import type { DatabaseAddress } from './database.js'
+import { noteRestore } from './database-identity.js'
 
 const FOLDER = fileURLToPath(new URL('../../migrations/', import.meta.url))
 const LOCK = 7_221_501 // any number, the same in every replica
@@ -40,6 +41,7 @@ export async function migrate(address: DatabaseAddress, log: (line: string) => v
     const { rows } = await client.query<Applied>('select name, checksum from schema_migrations')
     const applied = new Map(rows.map((row) => [row.name, row.checksum]))
     for (const file of await migrationFiles()) await apply(client, file, applied, log)
+    if (await noteRestore(client)) log('the database is from a backup: feeds go on from where that was made')
   } finally {
     await client.end()
   }

@@ -56,7 +56,11 @@ export async function listOfDelivery(db: Queryable, deliveryId: number, limit: n
 
 /** The part of a statement that deletes the attempts of these events' deliveries; no key does. */
 export const deletedOf = (events: string) => `
-       delete from webhook_logs l using deliveries d where d.event_id in (${events}) and l.delivery_id = d.id`
+       delete from webhook_logs where ctid = any(array(
+         select l.ctid
+           from (${events}) e
+          cross join lateral (select id from deliveries where event_id = e.id offset 0) d
+          cross join lateral (select ctid from webhook_logs where delivery_id = d.id offset 0) l))`
 
 export async function prune(db: Queryable, days: number, batch: number, now: Date | null): Promise<number> {
   const { rowCount } = await db.query(

@@ -1,8 +1,10 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Database } from '../db/database.js'
 import * as events from '../db/events.js'
 import type { FeedEvent } from '../db/events.js'
 import type { User } from '../db/users.js'
-import { AppError, invalidRequest, notFound } from '../errors.js'
+import { type AppError, invalidRequest, notFound } from '../errors.js'
+import { Readers } from './feed-readers.js'
 import type { FeedWatch } from './feed-watch.js'
 import { refuseUnknownTypes } from './public-events.js'
 
@@ -11,6 +13,10 @@ const STREAM_PAGE = 100
 const STREAM_MS = 10 * 60_000
 const HEARTBEAT_MS = 15_000
 const MAX_STREAMS_PER_USER = 20
+const MAX_POLLS_PER_USER = 50
+/** Looks of one reader that find nothing of its types, and full pages of a stream, come no faster than this: others read too. */
+const NOTHING_FOUND_MS = 250
+const FULL_PAGE_MS = 10
 
 export interface FeedQuery {
   after?: string
@@ -37,26 +43,38 @@ export interface Reader {
 
 /** The user's own events in the order they happened, for those who have no public URL. */
 export class EventFeed {
-  private readonly streams = new Map<number, number>()
+  private readonly streams = new Readers(MAX_STREAMS_PER_USER, 'streams')
+  private readonly polls = new Readers(MAX_POLLS_PER_USER, 'calls that wait')
 
   constructor(
     private readonly db: Database,
     private readonly watch: FeedWatch,
   ) {}
 
-  async page(user: User, query: FeedQuery, { gone, accessNow }: Reader): Promise<FeedPage> {
+  async page(user: User, query: FeedQuery, reader: Reader): Promise<FeedPage> {
     refuseUnknownTypes(query.types)
+    const place = await this.begin(user, query.after)
+    if (query.wait === 0) return this.search(user, query, place, reader)
+    return this.polls.during(user.id, () => this.search(user, query, place, reader))
+  }
+
+  private async search(user: User, query: FeedQuery, place: Place, { gone, accessNow }: Reader): Promise<FeedPage> {
     const end = Date.now() + query.wait * 1000
-    let position = await this.begin(user, query.after)
+    let { position } = place
     let expired = 0
     for (;;) {
       const page = await this.read(user, position, query)
       expired += page.position - position - (await this.countKept(user, position, page, query.types))
       const left = end - Date.now()
-      if (page.events.length > 0 || left <= 0 || this.watch.closed || gone.aborted)
-        return { ...page, next_cursor: cursorOf(user, page.position), expired }
+      const over = page.caught_up && (left <= 0 || this.watch.closed)
+      if (page.events.length > 0 || over || gone.aborted) {
+        const next_cursor = cursorOf(user, { ...place, position: page.position })
+        return { events: page.events, next_cursor, expired }
+      }
+      const unwanted = page.position > position
       position = page.position
-      await this.watch.grown(user.id, position, left, gone)
+      if (!page.caught_up) continue
+      await this.grown(user.id, position, left, gone, unwanted)
       await accessNow()
     }
   }
@@ -71,36 +89,44 @@ export class EventFeed {
   /** Opens a stream of pages, each with where to go on; an empty one is a heartbeat. It ends with the process, the caller, or after ten minutes. */
   async follow(user: User, query: { after?: string; types?: string[] }, reader: Reader) {
     refuseUnknownTypes(query.types)
-    const position = await this.begin(user, query.after ?? 'latest')
-    const open = this.streams.get(user.id) ?? 0
-    if (open >= MAX_STREAMS_PER_USER) throw tooManyStreams()
-    this.streams.set(user.id, open + 1)
-    return this.pages(user, position, query.types, reader)
+    const place = await this.begin(user, query.after ?? 'latest')
+    const leave = this.streams.enter(user.id)
+    return this.pages(user, place, query.types, reader, leave)
   }
 
-  private async *pages(user: User, position: number, types: string[] | undefined, { gone, accessNow }: Reader) {
+  private async *pages(user: User, place: Place, types: string[] | undefined, reader: Reader, leave: () => void) {
+    const { gone, accessNow } = reader
     const end = Date.now() + STREAM_MS
+    const cursorAt = (position: number) => cursorOf(user, { ...place, position })
+    let { position } = place
     try {
       while (!gone.aborted && !this.watch.closed && Date.now() < end) {
         if (!(await accessNow().catch(() => undefined))) return
         const page = await this.read(user, position, { types, limit: STREAM_PAGE })
+        const unwanted = page.position > position
         position = page.position
-        const withCursors = page.events.map((event) => ({ ...event, cursor: cursorOf(user, event.position) }))
-        yield { events: withCursors, cursor: cursorOf(user, position) }
-        if (page.events.length === 0) await this.watch.grown(user.id, position, HEARTBEAT_MS, gone)
+        const withCursors = page.events.map((event) => ({ ...event, cursor: cursorAt(event.position) }))
+        yield { events: withCursors, cursor: cursorAt(position) }
+        if (page.events.length > 0) await breath(page.caught_up ? 0 : FULL_PAGE_MS * this.streams.of(user.id), gone)
+        else if (page.caught_up) await this.grown(user.id, position, HEARTBEAT_MS, gone, unwanted)
       }
     } finally {
-      const left = this.streams.get(user.id)! - 1
-      if (left > 0) this.streams.set(user.id, left)
-      else this.streams.delete(user.id)
+      leave()
     }
   }
 
-  /** A page that is not full has seen everything there was: the next one begins behind that. */
+  /** Waits for more; after what the reader did not want not so little that more of it keeps us busy. */
+  private async grown(userId: number, position: number, ms: number, gone: AbortSignal, unwanted: boolean) {
+    const rest = breath(unwanted ? Math.min(NOTHING_FOUND_MS, ms) : 0, gone)
+    await this.watch.grown(userId, position, ms, gone)
+    if (!this.watch.closed) await rest
+  }
+
+  /** A page that is not full has seen everything there was, as far as one look reaches: the next one begins behind that. */
   private async read(user: User, after: number, { types, limit }: { types?: string[]; limit: number }) {
-    const page = await events.listAfter(this.db, user.id, after, { types, limit })
-    const last = page.full ? page.events.at(-1)!.position : page.last_position
-    return { events: page.events, position: Math.max(last, after) }
+    const { events: found, seen, last_position } = await events.listAfter(this.db, user.id, after, { types, limit })
+    const position = Math.max(seen, after)
+    return { events: found, position, caught_up: position >= last_position }
   }
 
   /** Positions have no gaps, so what is not there any more has expired. */
@@ -108,24 +134,43 @@ export class EventFeed {
     return types === undefined ? page.events.length : events.countBetween(this.db, user.id, after, page.position)
   }
 
-  private async begin(user: User, after: string | undefined): Promise<number> {
-    const feed = (await events.findFeed(this.db, user.id)) ?? { last_position: 0, oldest: null }
-    if (after === 'latest') return feed.last_position
-    if (after === undefined) return feed.oldest === null ? feed.last_position : feed.oldest - 1
-    const position = positionOf(user, after)
-    if (position === undefined || position > feed.last_position) throw strangeCursor()
-    return position
+  private async begin(user: User, after: string | undefined): Promise<Place> {
+    const feed = (await events.findFeed(this.db, user.id)) ?? {
+      last_position: 0,
+      oldest: null,
+      epoch: 0,
+      epoch_from: null,
+    }
+    const { last_position, oldest, epoch, epoch_from } = feed
+    if (after === 'latest') return { position: last_position, epoch }
+    if (after === undefined) return { position: oldest === null ? last_position : oldest - 1, epoch }
+    const place = placeOf(user, after)
+    if (!place) throw strangeCursor()
+    // Of a life of the database that has ended with a restore: what came after the backup is gone, and was read.
+    if (place.epoch !== epoch && epoch_from !== null) return { position: Math.min(place.position, epoch_from), epoch }
+    if (place.position > last_position) throw strangeCursor()
+    return { position: place.position, epoch }
   }
 }
 
-const CURSOR = /^feed:(\d{1,16}):(\d{1,16})$/
+/** Where a reader is in its feed. */
+interface Place {
+  position: number
+  epoch: number
+}
 
-const cursorOf = (user: User, position: number) => Buffer.from(`feed:${user.id}:${position}`).toString('base64url')
+const CURSOR = /^feed:(\d{1,16}):(\d{1,16})(?::(\d{1,16}))?$/
+
+function cursorOf(user: User, { position, epoch }: Place): string {
+  const parts = epoch === 0 ? [user.id, position] : [user.id, position, epoch]
+  return Buffer.from(`feed:${parts.join(':')}`).toString('base64url')
+}
 
 /** Undefined for a cursor of another list or of another user's feed. */
-function positionOf(user: User, cursor: string): number | undefined {
-  const [, owner, position] = CURSOR.exec(Buffer.from(cursor, 'base64url').toString()) ?? []
-  return position !== undefined && Number(owner) === user.id ? Number(position) : undefined
+function placeOf(user: User, cursor: string): Place | undefined {
+  const [, owner, position, epoch = '0'] = CURSOR.exec(Buffer.from(cursor, 'base64url').toString()) ?? []
+  if (position === undefined || Number(owner) !== user.id) return undefined
+  return { position: Number(position), epoch: Number(epoch) }
 }
 
 function strangeCursor(): AppError {
@@ -133,7 +178,6 @@ function strangeCursor(): AppError {
   return invalidRequest(`after: ${message}.`, [{ path: 'after', message }])
 }
 
-const tooManyStreams = () =>
-  new AppError('rate_limited', `There are ${MAX_STREAMS_PER_USER} streams open already, the most a user may have.`, {
-    retry_after_seconds: 60,
-  })
+/** Over at once when the reader leaves. */
+const breath = (ms: number, gone: AbortSignal): Promise<void> =>
+  ms <= 0 ? Promise.resolve() : pause(ms, undefined, { signal: gone }).catch(() => {})

@@ -1,4 +1,4 @@
-import type { Database } from '../db/database.js'
+import { BEGIN_IN_PARTS, type Database } from '../db/database.js'
 import { GroupCommit } from '../db/group-commit.js'
 import * as idempotencyKeys from '../db/idempotency-keys.js'
 import * as media from '../db/media.js'
@@ -80,7 +80,8 @@ export class MessageService {
 
   list(user: User, filter: Filter): Promise<Message[]> {
     const recipient = filter.recipient && this.recipientAsKept(filter.recipient)
-    return messageRows.listOwned(this.db, user.id, { ...filter, recipient })
+    const page = { ...filter, recipient }
+    return this.db.transaction((tx) => messageRows.listOwned(tx, user.id, page), BEGIN_IN_PARTS)
   }
 
   /** Ends a message that still waits and gives its quota back. */

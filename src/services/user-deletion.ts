@@ -1,7 +1,7 @@
 import type { Bus } from '../cache/bus.js'
 import * as apiKeys from '../db/api-keys.js'
 import * as auditLog from '../db/audit-log.js'
-import type { Database } from '../db/database.js'
+import { BEGIN_IN_PARTS, type Database } from '../db/database.js'
 import * as erasure from '../db/erasure.js'
 import * as laneGates from '../db/lane-gates.js'
 import * as lanes from '../db/lanes.js'
@@ -88,7 +88,10 @@ export class UserDeletion {
   }
 
   private async erase({ id }: { id: number }): Promise<void> {
-    while ((await erasure.deleteSome(this.db, id, BATCH)) > 0);
+    for (let part = 0; part < erasure.PARTS; part++) {
+      const next = () => this.db.transaction((tx) => erasure.deleteSome(tx, part, id, BATCH), BEGIN_IN_PARTS)
+      while ((await next()) > 0);
+    }
     await users.remove(this.db, id)
   }
 }

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import * as apiRequests from '../db/api-requests.js'
 import * as contactChecks from '../db/contact-checks.js'
-import type { Database } from '../db/database.js'
+import { BEGIN_IN_PARTS, type Database } from '../db/database.js'
 import * as earlyReceipts from '../db/early-receipts.js'
 import * as events from '../db/events.js'
 import * as idempotencyKeys from '../db/idempotency-keys.js'
@@ -53,7 +53,7 @@ export class Pruner {
       few(() => contactChecks.prune(db, BATCH, now)),
       few(() => idempotencyKeys.prune(db, BATCH, now)),
       few(() => webhookLogs.prune(db, keep.webhook_log_days, BATCH, now)),
-      old((at) => db.transaction((tx) => events.prune(tx, at, keep.event_days, BATCH, now))),
+      old((at) => db.transaction((tx) => events.prune(tx, at, keep.event_days, BATCH, now), BEGIN_IN_PARTS)),
       old((at) => retention.deleteMedia(db, at, { days: keep.media_days, batch: BATCH, now })),
     ]
     const bodies = () => this.emptyBodies(now)
