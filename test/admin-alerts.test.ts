@@ -88,6 +88,16 @@ it('tells that there is no room, and that messages and deliveries wait too long'
   expect(told().sort()).toEqual(['raised delivery_age', 'raised no_capacity', 'raised queue_age'])
 })
 
+it('tells that an engine said what nobody understands', async () => {
+  const event = { event: 'of.tomorrow', data: {} }
+  expect((await app.engineSays('user_1_unknown_g1', event)).status).toBe(200)
+  await rounds(0, 2)
+  expect(told()).toEqual(['raised unprocessed_events'])
+  expect(sink.received.at(-1)!.body.alert).toMatchObject({
+    message: expect.stringContaining('1 times; the latest: the event "of.tomorrow" is not known.'),
+  })
+})
+
 it('is told by one of two processes, and again when it was not taken', async () => {
   const replica = await startReplica()
   app.sandboxes[0]!.controls.setTroubles({ wrong_key: true })

@@ -132,8 +132,12 @@ describe('a receiver that is gone', () => {
     await happen('still trying')
     await work()
     expect((await shown()).enabled).toBe(true)
-    clock.to(begin + 5 * DAY + HOUR)
-    await work()
+    // A quiet receiver that dislikes one event may have a bad moment at the next: that alone is no reason.
+    for (let day = 5; day < 8; day++) {
+      expect((await shown()).enabled).toBe(true)
+      clock.to(begin + day * DAY + HOUR)
+      await work()
+    }
     expect(await shown()).toMatchObject({ enabled: false, disabled_reason: 'failing' })
 
     const before = sink.received.length

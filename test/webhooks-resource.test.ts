@@ -175,6 +175,10 @@ describe('a webhook', () => {
       expect(test).toMatchObject({ delivered: true, event_type })
       const shown = examples.get(event_type)!
       const { body } = sink.received.at(-1)!
+      // Of the caller's own: another's would be somebody else's number.
+      const { phone_number, data } = body as unknown as { phone_number: TestNumber | null; data: { message?: object } }
+      expect([phone.id, undefined]).toContain(phone_number?.id)
+      expect({ phone_number_id: phone.id, ...data.message }).toMatchObject({ phone_number_id: phone.id })
       expect([event_type, body.phone_number === null]).toEqual([event_type, shown.phone_number === null])
       expect(Object.keys(body.data).sort()).toEqual(Object.keys(shown.data).sort())
     }

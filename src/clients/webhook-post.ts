@@ -93,5 +93,6 @@ function describe(err: unknown): { code?: string; message?: string } {
   const code = [err, cause]
     .map((e) => (e && 'code' in e && typeof e.code === 'string' ? e.code : undefined))
     .find(Boolean)
-  return { code, message: err.message }
+  // What is no HTTP has a code only where the parser has one for it.
+  return { code: code ?? (err.name === 'HTTPParserError' ? 'HPE_INVALID' : undefined), message: err.message }
 }

@@ -25,6 +25,16 @@ export async function insertUnprocessed(db: Queryable, event: Unprocessed): Prom
   ])
 }
 
+/** How many genuine events were kept unprocessed in the last hours, and why the latest of them. */
+export async function countUnprocessed(db: Queryable, hours: number): Promise<{ n: number; reason: string | null }> {
+  const { rows } = await db.query<{ n: number; reason: string | null }>(
+    `select count(*) as n, (array_agg(reason order by id desc))[1] as reason from unprocessed_events
+      where created_at > now() - make_interval(hours => $1)`,
+    [hours],
+  )
+  return rows[0]!
+}
+
 export async function pruneKeys(db: Queryable, days: number, batch: number, now: Date | null): Promise<number> {
   const { rowCount } = await db.query(
     `delete from ingress_keys where key in (

@@ -3,6 +3,7 @@ import type { AlertChannel, Notice } from '../clients/alert-channel.js'
 import * as adminReports from '../db/admin-reports.js'
 import * as alerts from '../db/alerts.js'
 import { type Database, isDatabaseDown } from '../db/database.js'
+import * as ingress from '../db/ingress.js'
 import * as servers from '../db/servers.js'
 import type { Logger } from '../logger.js'
 import type { Placement } from './placement.js'
@@ -67,12 +68,13 @@ export class Alerts {
   }
 
   private async find(now: Date): Promise<Trouble[]> {
-    const [pool, backlog, disk] = await Promise.all([
+    const troubles = await Promise.all([
       this.poolTroubles(),
       this.backlogTroubles(now),
+      this.eventTrouble(),
       this.diskTrouble(),
     ])
-    return [...pool, ...backlog, ...disk]
+    return troubles.flat()
   }
 
   private async poolTroubles(): Promise<Trouble[]> {
@@ -117,6 +119,11 @@ export class Alerts {
         message: `Webhook deliveries have been due for more than ${this.options.age_minutes} minutes (${deliveries.due_webhooks} webhooks). Is a worker running?`,
       })
     return troubles
+  }
+
+  private async eventTrouble(): Promise<Trouble[]> {
+    const { n, reason } = await ingress.countUnprocessed(this.db, 24)
+    return n > 0 ? [{ key: 'unprocessed_events', message: unprocessed(n, reason!) }] : []
   }
 
   private async diskTrouble(): Promise<Trouble[]> {
@@ -164,3 +171,8 @@ export class Alerts {
 
 /** SQLSTATE 53100: the database's disk is full. */
 const isFull = (err: unknown) => err instanceof Error && 'code' in err && err.code === '53100'
+
+/** What the operator is told of events that are kept as they came. */
+export const unprocessed = (n: number, reason: string): string =>
+  `What Evolution servers told within a day could not be understood or stored ${n} times; the latest: ${reason}. ` +
+  'They stand in the table unprocessed_events; a user may miss a message. Is their version supported?'

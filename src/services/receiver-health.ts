@@ -5,7 +5,7 @@ import * as events from '../db/events.js'
 import * as receiverHealth from '../db/receiver-health.js'
 import * as webhooks from '../db/webhooks.js'
 import type { Logger } from '../logger.js'
-import { type Health, afterAttempt, hasFailedTooLong } from '../webhooks/breaker.js'
+import { type Health, afterAttempt, hasFailedTooLong, isHopeless } from '../webhooks/breaker.js'
 import type { Judgement } from '../webhooks/judge.js'
 import { retryAfterMs } from '../webhooks/retry-schedule.js'
 import { publicEvent } from './public-events.js'
@@ -55,13 +55,16 @@ export async function reckon(tx: Queryable, tried: Tried[], locked: receiverHeal
     const health = own.reduce<Health>((before, one) => afterAttempt(before, asTried(one, now)), queue)
     const { user_id, url } = own[0]!.delivery.target
     const gone = own.some(({ verdict }) => verdict.verdict === 'gone')
-    if (gone || hasFailedTooLong(health, now)) hopeless.push({ id: queue.webhook_id, user_id, url, gone })
+    if (gone || isHopeless(health, triesOf(own), now)) hopeless.push({ id: queue.webhook_id, user_id, url, gone })
     if (gone || health.open_until !== null) shut.add(queue.webhook_id)
     return { webhook_id: queue.webhook_id, ...health, look_at: nextLook(own, health, now) }
   })
   await receiverHealth.saveHealth(tx, changed)
   return { shut, hopeless }
 }
+
+/** Of the one that was tried most, in its present schedule. */
+const triesOf = (own: Tried[]) => Math.max(...own.map(({ delivery }) => delivery.attempts + 1 - delivery.attempts_from))
 
 function asTried({ delivery, verdict }: Tried, now: Date) {
   return {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { WebhookHttp } from '../clients/webhook-http.js'
 import type { Database } from '../db/database.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
+import type { PhoneNumber } from '../db/phone-numbers.js'
 import type { User } from '../db/users.js'
 import * as webhooks from '../db/webhooks.js'
 import { notFound } from '../errors.js'
@@ -15,7 +16,8 @@ import { Shares } from './shares.js'
 
 /** Tests at the same time: they hold a request each, for up to 15 s. */
 const MAX_TESTS = { all: 16, per_user: 2, waiting_per_user: 8 }
-const SAMPLE_NUMBER = { id: 1, display_name: 'Support', phone_number: '6281234567890', metadata: {} }
+/** For a user without numbers: no number has this id. */
+const SAMPLE_NUMBER = { id: 0, display_name: 'Support', phone_number: '6281234567890', metadata: {} }
 
 const ABOUT_THE_USER = new Set<EventType>(['usage.threshold', 'plan.expiring', 'plan.expired', 'webhook.disabled'])
 
@@ -52,12 +54,21 @@ export class WebhookTester {
 
   /** Like the real thing, with `test: true`, position 0 and the id that is in the headers. */
   private async sampleBody(user: User, phoneId: number | null, type: EventType, id: string, at: Date): Promise<string> {
-    const own = phoneId === null ? undefined : await phoneNumbers.findOwned(this.db, user.id, phoneId)
-    const subject = ABOUT_THE_USER.has(type) ? { user_id: user.id } : (own ?? { ...SAMPLE_NUMBER, user_id: user.id })
-    const sample = JSON.parse(publicEvent(type, subject, sampleData(type), at).payload.join('0')) as Record<
-      string,
-      unknown
-    >
+    const number = (await this.numberOf(user, phoneId)) ?? { ...SAMPLE_NUMBER, user_id: user.id }
+    const subject = ABOUT_THE_USER.has(type) ? { user_id: user.id } : number
+    const sample = JSON.parse(publicEvent(type, subject, sampleData(type), at).payload.join('0')) as Sample
+    const { message } = sample.data
+    if (message && 'phone_number_id' in message) message.phone_number_id = number.id
     return JSON.stringify({ ...sample, id, test: true })
   }
+
+  /** One of the user's own, where the webhook is for all of them. */
+  private async numberOf(user: User, id: number | null): Promise<PhoneNumber | undefined> {
+    if (id !== null) return phoneNumbers.findOwned(this.db, user.id, id)
+    return (await phoneNumbers.listOwned(this.db, user.id, { limit: 1 }))[0]
+  }
+}
+
+interface Sample {
+  data: { message?: Record<string, unknown> }
 }

@@ -8,8 +8,10 @@ const FIRST_PAUSE_MS = 30 * SECOND
 const LONGEST_PAUSE_MS = 15 * MINUTE
 /** A receiver that asks for patience gets it for all its deliveries, but not longer than this. */
 const LONGEST_RETRY_AFTER_MS = 15 * MINUTE
-/** Without any success for so long, a webhook is disabled and its owner told. */
+/** Without any success for so long, a webhook is disabled and its owner told … */
 export const DISABLED_AFTER_MS = 5 * DAY
+/** … by a delivery that was tried so often, over hours: a quiet receiver may have a bad moment days after one bad event. */
+const TRIES_TO_DISABLE = 5
 
 /** How a receiver is doing; all zero and null while it is well. */
 export interface Health {
@@ -52,7 +54,10 @@ export function afterAttempt(health: Health, tried: Tried): Health {
   return { ...failing, opened: health.opened + 1, open_until: later(null, tried.at, Math.max(backOff, asked)) }
 }
 
-/** Whether it is time to stop trying for good. */
+/** Whether it is time to stop trying for good, after a failure of a delivery that has been tried `tries` times. */
+export const isHopeless = (health: Health, tries: number, now: Date): boolean =>
+  hasFailedTooLong(health, now) && (health.failures >= OPENS_AFTER || tries >= TRIES_TO_DISABLE)
+
 export function hasFailedTooLong(health: Pick<Health, 'failing_since'>, now: Date): boolean {
   return health.failing_since !== null && now.getTime() - health.failing_since.getTime() >= DISABLED_AFTER_MS
 }

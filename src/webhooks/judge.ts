@@ -32,6 +32,7 @@ const ERROR_NAMES: Record<string, string> = {
   UND_ERR_BODY_TIMEOUT: 'timeout',
   UND_ERR_ABORTED: 'timeout',
   ABORT_ERR: 'timeout',
+  UND_ERR_HEADERS_OVERFLOW: 'invalid_response',
   EPROTO: 'tls_failed',
   CERT_HAS_EXPIRED: 'tls_failed',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'tls_failed',
