@@ -96,7 +96,7 @@ const fairly = (isDue: string) => `
     from (select w.*, row_number() over (partition by phone_number_id
                                              order by q.probe and attempts > attempts_from, due_at, id) as nth
             from (select * from pending_deliveries p where ${isDue}
-                   order by due_at, id limit case when q.probe then 10000 else 1000 end) w) w
+                   order by due_at, id limit case when q.probe then 5000 else 500 end) w) w
    where q.troubled order by nth, random() limit q.room`
 
 /**

@@ -20,7 +20,9 @@ it('reads names of events in every spelling', () => {
   expect(translate('connection.update', data)).toEqual(fact)
   expect(translate('CONNECTION_UPDATE', data)).toEqual(fact)
   expect(translate('connection-update', data)).toEqual(fact)
-  expect(translate('something.new', {})).toEqual({ kind: 'ignored' })
+  for (const unused of ['PRESENCE_UPDATE', 'chats.upsert', 'logout-instance'])
+    expect(translate(unused, {})).toEqual({ kind: 'ignored' })
+  expect(() => translate('something.new', {})).toThrow('the event "something.new" is not known')
 })
 
 it.each<[string, string, object, object]>([

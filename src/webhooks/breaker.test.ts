@@ -1,4 +1,4 @@
-import { DISABLED_AFTER_MS, type Health, OPENS_AFTER, afterAttempt, hasFailedTooLong } from './breaker.js'
+import { DISABLED_AFTER_MS, type Health, OPENS_AFTER, afterAttempt, hasFailedTooLong, isHopeless } from './breaker.js'
 
 const WELL: Health = { failures: 0, last_failed: null, failing_since: null, opened: 0, open_until: null }
 const at = new Date('2026-11-22T08:00:00Z')
@@ -57,6 +57,13 @@ it('loses hope after five days without a success', () => {
   expect(hasFailedTooLong(health, new Date(at.getTime() + DISABLED_AFTER_MS - 1))).toBe(false)
   expect(hasFailedTooLong(health, new Date(at.getTime() + DISABLED_AFTER_MS))).toBe(true)
   expect(hasFailedTooLong(WELL, at)).toBe(false)
+})
+
+it('gives up for one delivery only after hours of it, and after many at once', () => {
+  const later = new Date(at.getTime() + DISABLED_AFTER_MS)
+  expect([1, 4, 5].map((tries) => isHopeless(failing(2), tries, later))).toEqual([false, false, true])
+  expect(isHopeless(failing(OPENS_AFTER), 1, later)).toBe(true)
+  expect(isHopeless(failing(OPENS_AFTER), 12, at)).toBe(false)
 })
 
 it('ends a pause that was asked for with its probe, also where that fails', () => {
