@@ -176,6 +176,7 @@ describe('repeated with its Idempotency-Key', () => {
     const made = await Promise.all(calls())
     expect(new Set(made.map(({ status, body }) => `${status} ${body.phone_number.id}`)).size).toBe(1)
 
+    for (const { controls } of app.sandboxes) controls.setTroubles({ slow_create_ms: 2_000 })
     const [first, ...repeated] = [1, 2, 3].map(() => keyed(user, 'shop-12').then((answer) => answer))
     const numbers = async () => (await user.get('/api/phone-numbers')).body.phone_numbers as { id: number }[]
     await eventually(async () => (await numbers()).length === 2)

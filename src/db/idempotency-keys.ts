@@ -37,6 +37,16 @@ export async function findEach(
   return inPlace(rows, wanted.length)
 }
 
+/** The same of one key, which until the commit is not given back together with what it stands for. */
+export async function hold(tx: Queryable, userId: number, key: string): Promise<Remembered | undefined> {
+  const { rows } = await tx.query<Remembered>(
+    `select body_hash, message_id, phone_number_id, webhook_id from idempotency_keys k
+      where user_id = $1 and key = $2 and ${isRemembered('k')} for key share`,
+    [userId, key],
+  )
+  return rows[0]
+}
+
 /**
  * Takes keys that nobody holds, in the order given; answers, by `<user> <key>`, the id of the message that each stands
  * for from now on. A key in another transaction is waited for: the loser sees the message of the winner.

@@ -25,7 +25,7 @@ export async function recall(
   userId: number,
   { key, body_hash }: Idempotency,
 ): Promise<idempotencyKeys.Remembered | undefined> {
-  const [found] = await idempotencyKeys.findEach(tx, [{ user_id: userId, key }])
+  const found = await idempotencyKeys.hold(tx, userId, key)
   if (found && !found.body_hash.equals(body_hash)) throw mismatch()
   return found
 }
