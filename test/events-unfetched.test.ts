@@ -130,6 +130,18 @@ it('an engine that does not answer holds up nobody on another', async () => {
   await Promise.all(rounds)
 })
 
+it('a parked number has no gaps: what it missed was told when it was parked', async () => {
+  await app.db.query(`update server_sights set seen_at = now() - interval '5 hours' where server_name = 'sandbox-1'`)
+  const { rows } = await app.db.query<{ id: number }>(
+    `select id from phone_numbers where server_instance = 'sandbox-1'`,
+  )
+  for (const { id } of rows) await app.ctx.changes.park(id, 'suspended')
+  expect((await told()).map(({ data }) => data.reason)).toEqual(rows.map(() => 'instance_removed'))
+  await app.crew.monitor.checkAll()
+  await app.ctx.gaps.watch()
+  expect(await gapRows()).toEqual([])
+})
+
 it('what a number of a lost server missed is told when it gets a new home, as nobody can fetch it there', async () => {
   await app.db.query(`update server_sights set seen_at = now() - interval '5 hours' where server_name = 'sandbox-1'`)
   await outage(18_000, 17_900)
@@ -145,10 +157,11 @@ it('what a number of a lost server missed is told when it gets a new home, as no
 
 it('is told too when its server is not to be asked for as long as all tries take', async () => {
   await outage(300, 1)
-  await app.db.query(`update servers set state = 'disabled' where name = 'sandbox-1'`)
+  await app.db.query(`update servers set healthy = false, down_since = now() where name = 'sandbox-1'`)
   inHours(1)
   await app.ctx.gaps.runDue()
   expect(await told()).toEqual([])
+  await app.db.query(`update servers set healthy = false, down_since = now() where name = 'sandbox-1'`)
   inHours(2)
   await app.ctx.gaps.runDue()
   expect([(await told()).map(({ data }) => data.reason), await gapRows()]).toEqual([

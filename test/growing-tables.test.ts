@@ -83,12 +83,17 @@ it('a page of messages is read along its index, whoever wrote since and however 
   const write = (who: number) =>
     app.db.query(
       `insert into messages (user_id, phone_number_id, direction, source, type, recipient, content, status)
-       select $1, $2, case when n % 2 = 0 then 'outgoing' else 'incoming' end, 'api', 'text', '628222', '{}', 'sent'
+       select $1, $2, case when n % 10 = 0 then 'incoming' else 'outgoing' end, 'api', 'text', '628222', '{}', 'sent'
          from generate_series(1, ${10 * MANY}) n`,
       [[busy, quiet][who]!.id, numbers[who]!.id],
     )
   for (const who of [1, 0]) await write(who)
-  const filters = [{}, { phone_number_id: numbers[1]!.id }, { direction: 'outgoing' as const }]
+  const filters = [
+    {},
+    { phone_number_id: numbers[1]!.id },
+    { direction: 'outgoing' as const },
+    { direction: 'incoming' as const },
+  ]
   for (const known of [false, true]) {
     if (known) await app.db.query('analyze messages')
     for (const filter of filters) {

@@ -31,10 +31,10 @@ async function beginEpoch(client: pg.Client, identity: string): Promise<void> {
   await client.query('update database_identity set identity = $1', [identity])
 }
 
-/** Of the server, where it may be asked for, and of the database in it. */
+/** Of the server, where it may be asked for, of the database in it, and of its table, which a dump makes anew. */
 async function identityOf(client: pg.Client): Promise<string> {
   const { rows } = await client.query<{ oid: string; may_ask: boolean }>(
-    `select oid::text as oid, has_function_privilege('pg_control_system()', 'execute') as may_ask
+    `select oid || '/' || 'database_identity'::regclass::oid as oid, has_function_privilege('pg_control_system()', 'execute') as may_ask
        from pg_database where datname = current_database()`,
   )
   const { oid, may_ask } = rows[0]!

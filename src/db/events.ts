@@ -177,6 +177,11 @@ export async function findOwned(db: Queryable, userId: number, publicId: string)
   return rows[0]?.payload
 }
 
+/** Whether a live webhook is still to get the event `e`; its deliveries are found by their key. */
+const OWED = `exists (
+  select 1 from (select * from deliveries where event_id = e.id offset 0) d join webhooks w on w.id = d.webhook_id
+   where d.status = 'pending' and w.deleted_at is null)`
+
 /**
  * Deletes old events with their deliveries and attempts, a stretch of ids at a time; what a live webhook is still owed
  * stays, and so does what is just being redelivered. Answers where to go on, or undefined at the first event that is young
@@ -189,23 +194,20 @@ export async function prune(
   batch: number,
   now: Date | null,
 ): Promise<number | undefined> {
-  const { rows: old } = await tx.query<{ id: number }>(
-    `select id from (select id, created_at from events where id > $1 order by id limit $3) stretch
-      where created_at < coalesce($4, now()) - make_interval(days => $2) order by id`,
+  const { rows: old } = await tx.query<{ id: number; owed: boolean }>(
+    `select e.id, ${OWED} as owed
+       from (select id, created_at from events where id > $1 order by id limit $3) e
+      where e.created_at < coalesce($4, now()) - make_interval(days => $2) order by e.id`,
     [afterId, days, batch, now],
   )
   const { rows: free } = await tx.query<{ id: number }>(
     'select id from events where id = any($1::bigint[]) order by id for update skip locked',
-    [old.map(({ id }) => id)],
+    [old.filter(({ owed }) => !owed).map(({ id }) => id)],
   )
   // In a statement of its own, which sees what was redelivered before the lock.
   await tx.query(
     `with unowed as (
-       select e.id from events e
-        where e.id = any($1::bigint[]) and not exists (
-          select 1 from (select * from deliveries where event_id = e.id offset 0) d -- by its key
-            join webhooks w on w.id = d.webhook_id
-           where d.status = 'pending' and w.deleted_at is null)),
+       select e.id from events e where e.id = any($1::bigint[]) and not ${OWED}),
      attempts as (${webhookLogs.deletedOf('select id from unowed')})
      delete from events where id in (select id from unowed)`,
     [free.map(({ id }) => id)],

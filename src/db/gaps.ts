@@ -51,7 +51,7 @@ export async function openForServer(tx: Queryable, outage: Outage, marginSeconds
     `insert into gaps as g (phone_number_id, server_instance, from_at, until_at, due_at)
      select id, server_instance, $2::timestamptz - make_interval(secs => $4), $3, now()
        from phone_numbers
-      where server_instance = $1 and deleted_at is null and status in ('connected', 'disconnected')
+      where server_instance = $1 and deleted_at is null and parked_at is null and status in ('connected', 'disconnected')
         and first_connected_at is not null
         and (status = 'connected' or status_changed_at > $2::timestamptz - make_interval(secs => $4))
       order by id
@@ -72,7 +72,7 @@ export async function openForInstance(
      select id, server_instance, greatest(now() - make_interval(secs => $2), first_connected_at),
             now() + make_interval(secs => $3), now() + make_interval(secs => $3)
        from phone_numbers
-      where instance_name = any($1) and deleted_at is null and first_connected_at < now() - interval '1 minute'
+      where instance_name = any($1) and deleted_at is null and parked_at is null and first_connected_at < now() - interval '1 minute'
          on conflict on constraint gaps_phone_number_key do update set ${WIDER}`,
     [instanceNames, back_seconds, settle_seconds],
   )
@@ -107,13 +107,13 @@ export async function claimDue(
   return rows
 }
 
-/** Takes away what has been due for so long while its server was not to be asked. */
+/** Takes away what has been due for so long, of servers that are out of use or have been away for as long. */
 export async function takeHopeless(tx: Queryable, now: Date | null, seconds: number, limit: number): Promise<Gap[]> {
   const { rows } = await tx.query<Gap>(
     `with hopeless as (
        select g.id from gaps g join servers s on s.name = g.server_instance
         where g.due_at < greatest($1, now()) - make_interval(secs => $2)
-          and (s.healthy is false or s.state = 'disabled')
+          and (s.state = 'disabled' or s.down_since < greatest($1, now()) - make_interval(secs => $2))
         order by g.id limit $3 for update of g skip locked)
      delete from gaps g using hopeless, phone_numbers p
       where g.id = hopeless.id and p.id = g.phone_number_id
@@ -146,15 +146,19 @@ export async function takeOfNumber(
   return missed?.from_at ? { from_at: missed.from_at, until_at: missed.until_at } : undefined
 }
 
-/** Done with it, unless it has become wider meanwhile: then the rest of it is due. */
-export async function close(tx: Queryable, gap: Pick<Gap, 'id' | 'from_at' | 'until_at'>): Promise<void> {
+/** Done with it, unless it has become wider meanwhile: then the rest of it is due. False when it was taken away meanwhile. */
+export async function close(tx: Queryable, gap: Pick<Gap, 'id' | 'from_at' | 'until_at'>): Promise<boolean> {
   // What was read of it has no microseconds.
-  await tx.query(`delete from gaps where id = $1 and from_at >= $2 and date_trunc('milliseconds', until_at) <= $3`, [
-    gap.id,
-    gap.from_at,
-    gap.until_at,
-  ])
-  await tx.query('update gaps set due_at = greatest(now(), until_at), attempts = 0 where id = $1', [gap.id])
+  const closed = await tx.query(
+    `delete from gaps where id = $1 and from_at >= $2 and date_trunc('milliseconds', until_at) <= $3`,
+    [gap.id, gap.from_at, gap.until_at],
+  )
+  if (closed.rowCount === 1) return true
+  const { rowCount } = await tx.query(
+    'update gaps set due_at = greatest(now(), until_at), attempts = 0 where id = $1',
+    [gap.id],
+  )
+  return rowCount === 1
 }
 
 export async function postpone(db: Queryable, id: number, dueAt: Date): Promise<void> {

@@ -25,12 +25,13 @@ export async function insertUnprocessed(db: Queryable, event: Unprocessed): Prom
   ])
 }
 
-/** How many genuine events were kept unprocessed in the last hours, and why the latest of them. */
-export async function countUnprocessed(db: Queryable, hours: number): Promise<{ n: number; reason: string | null }> {
+/** How many genuine events were kept unprocessed in the last hours, up to `limit`, and why the latest of them. */
+export async function countUnprocessed(db: Queryable, hours: number, limit: number) {
   const { rows } = await db.query<{ n: number; reason: string | null }>(
-    `select count(*) as n, (array_agg(reason order by id desc))[1] as reason from unprocessed_events
-      where created_at > now() - make_interval(hours => $1)`,
-    [hours],
+    `select (select count(*) from (select 1 from unprocessed_events
+                                    where created_at > now() - make_interval(hours => $1) limit $2) late) as n,
+            (select reason from unprocessed_events order by id desc limit 1) as reason`,
+    [hours, limit],
   )
   return rows[0]!
 }

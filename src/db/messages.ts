@@ -162,6 +162,7 @@ export async function listOwned(db: Queryable, userId: number, filter: Filter): 
   add('status = ?', filter.status)
   if (filter.status && INDEXED.includes(filter.status)) where.push(`status in ('${INDEXED.join("', '")}')`)
   add('direction = ?', filter.direction)
+  if (filter.direction === 'incoming') where.push(`direction = 'incoming'`) // as the index of those has it
   add('recipient = ?', filter.recipient)
   add('created_at >= ?', from)
   add('created_at < ?', to)

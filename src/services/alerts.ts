@@ -14,6 +14,8 @@ const AFTER_SECONDS = 45
 const AGAIN_SECONDS = 6 * 3_600
 /** Over only when not seen for so long, so that flapping is one alarm and one all-clear. */
 const CALM_SECONDS = 120
+/** More unprocessed events than this are told as "or more". */
+export const COUNTED = 1_000
 const DISK_FREE_SHARE = 0.05
 const DISK_FREE_BYTES = 500 * 1024 * 1024
 
@@ -122,7 +124,7 @@ export class Alerts {
   }
 
   private async eventTrouble(): Promise<Trouble[]> {
-    const { n, reason } = await ingress.countUnprocessed(this.db, 24)
+    const { n, reason } = await ingress.countUnprocessed(this.db, 24, COUNTED)
     return n > 0 ? [{ key: 'unprocessed_events', message: unprocessed(n, reason!) }] : []
   }
 
@@ -174,5 +176,5 @@ const isFull = (err: unknown) => err instanceof Error && 'code' in err && err.co
 
 /** What the operator is told of events that are kept as they came. */
 export const unprocessed = (n: number, reason: string): string =>
-  `What Evolution servers told within a day could not be understood or stored ${n} times; the latest: ${reason}. ` +
+  `What Evolution servers told within a day could not be understood or stored ${n}${n === COUNTED ? ' or more' : ''} times; the latest: ${reason}. ` +
   'They stand in the table unprocessed_events; a user may miss a message. Is their version supported?'

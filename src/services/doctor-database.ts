@@ -4,7 +4,7 @@ import * as diagnosis from '../db/diagnosis.js'
 import * as ingress from '../db/ingress.js'
 import { migrationFiles } from '../db/migrate.js'
 import * as servers from '../db/servers.js'
-import { unprocessed } from './alerts.js'
+import { COUNTED, unprocessed } from './alerts.js'
 import { type Finding, ok, problem, sentence, warning } from './doctor-findings.js'
 
 const OLDEST = 17
@@ -27,7 +27,7 @@ export async function examineDatabase(config: Config): Promise<DatabaseExam> {
     const applied = await diagnosis.appliedMigrations(db)
     findings.push(await examineMigrations(applied), ...(await tryToWrite(db, facts)))
     if (!applied) return { findings, pool: [], last_events: new Map<string, null>() }
-    const { n, reason } = await ingress.countUnprocessed(db, 24)
+    const { n, reason } = await ingress.countUnprocessed(db, 24, COUNTED)
     if (n > 0) findings.push(warning('events', unprocessed(n, reason!)))
     const pool = (await servers.list(db)).filter(({ state }) => state !== 'disabled')
     return { findings, pool, last_events: await diagnosis.lastEvents(db) }

@@ -44,7 +44,7 @@ export interface Reader {
 /** The user's own events in the order they happened, for those who have no public URL. */
 export class EventFeed {
   private readonly streams = new Readers(MAX_STREAMS_PER_USER, 'streams')
-  private readonly polls = new Readers(MAX_POLLS_PER_USER, 'calls that wait')
+  private readonly polls = new Readers(MAX_POLLS_PER_USER, 'waiting calls')
 
   constructor(
     private readonly db: Database,
@@ -73,8 +73,8 @@ export class EventFeed {
       }
       const unwanted = page.position > position
       position = page.position
-      if (!page.caught_up) continue
-      await this.grown(user.id, position, left, gone, unwanted)
+      if (page.caught_up) await this.grown(user.id, position, left, gone, unwanted)
+      else await breath(FULL_PAGE_MS, gone)
       await accessNow()
     }
   }

@@ -14,7 +14,7 @@ import { toStorable } from './sanitize.js'
 const LEASE_SECONDS = 300
 /** A server that takes longer for a gap holds up nobody else's. */
 const PATIENCE_MS = 5_000
-/** As long as the tries with their pauses take: a server that cannot be asked so long has lost what it had. */
+/** As long as the tries with their pauses take: whoever cannot be asked so long has no more of them. */
 const HOPELESS_SECONDS = 4_200
 const HOPELESS_AT_ONCE = 500
 /** Pauses between tries, in seconds; after the last one the gap is told instead. */
@@ -50,26 +50,25 @@ export class GapFiller {
       this.log.warn({ server: server_name, from_at, until_at }, 'a server is back; what its numbers missed is fetched')
   }
 
-  /** Begins one number of each server that is not at one yet, and waits a moment for all; answers how many it began. */
+  /** Begins one number of each server that is not at one yet, and waits a moment for these; answers how many it began. */
   async runDue(): Promise<number> {
     await this.tellHopeless()
     const due = await gaps.claimDue(this.db, this.clock.now(), LEASE_SECONDS, [...this.filling.keys()])
-    for (const gap of due) {
-      const { server_instance: server } = gap
-      const filled = this.fill(gap)
-        .catch((err: unknown) => this.log.warn({ err }, 'a gap is tried again when its lease has lapsed'))
-        .finally(() => this.filling.delete(server))
-      this.filling.set(server, filled)
-    }
-    await this.allFilled(PATIENCE_MS)
+    const begun = due.map((gap) => this.begin(gap))
+    let timer: NodeJS.Timeout | undefined
+    const tooLong = new Promise((resolve) => (timer = setTimeout(resolve, PATIENCE_MS)))
+    await Promise.race([Promise.all(begun), tooLong])
+    clearTimeout(timer)
     return due.length
   }
 
-  private async allFilled(ms: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined
-    const tooLong = new Promise((resolve) => (timer = setTimeout(resolve, ms)))
-    await Promise.race([Promise.all(this.filling.values()), tooLong])
-    clearTimeout(timer)
+  private begin(gap: Gap): Promise<void> {
+    const { server_instance: server } = gap
+    const filled = this.fill(gap)
+      .catch((err: unknown) => this.log.warn({ err }, 'a gap is tried again when its lease has lapsed'))
+      .finally(() => this.filling.delete(server))
+    this.filling.set(server, filled)
+    return filled
   }
 
   private async tellHopeless(): Promise<void> {
@@ -86,7 +85,7 @@ export class GapFiller {
     try {
       const { fetched, missing_until } = await this.fetch(this.pool.client(gap.server_instance), gap)
       if (missing_until) await this.tell(gap, missing_until, 'too_many_messages', fetched)
-      else await this.db.transaction((tx) => gaps.close(tx, gap))
+      else await this.db.transaction(async (tx) => void (await gaps.close(tx, gap)))
       this.log.info({ phone_number_id: gap.phone_number_id, fetched }, 'gap filled')
     } catch (err) {
       this.log.warn({ err, phone_number_id: gap.phone_number_id, attempt: gap.attempts }, 'a gap could not be filled')
@@ -136,8 +135,8 @@ export class GapFiller {
 
   private async tell(gap: Gap, ...missed: [to: Date, reason: Reason, fetched: number]): Promise<void> {
     await this.db.transaction(async (tx) => {
-      await gaps.close(tx, gap) // before the feed, as everybody
-      await events.record(tx, [missedOf(gap, ...missed)])
+      // Before the feed, as everybody; what is gone was told by whoever took it.
+      if (await gaps.close(tx, gap)) await events.record(tx, [missedOf(gap, ...missed)])
     })
   }
 }

@@ -56,7 +56,7 @@ export class NumberChanges {
 
   /**
    * Takes the number's instance off the engine; a new one is made when somebody asks for a QR code. Without a reason
-   * its status stays as it is.
+   * its status stays as it is. What was not fetched of the instance yet is told as a gap.
    */
   async park(id: number, reason: string | null, options: ParkOptions = {}): Promise<boolean> {
     const { when = () => true, watch_seconds = null } = options

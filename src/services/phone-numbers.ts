@@ -1,5 +1,6 @@
 import type { Bus } from '../cache/bus.js'
 import type { Database } from '../db/database.js'
+import * as events from '../db/events.js'
 import * as gaps from '../db/gaps.js'
 import * as instanceRemovals from '../db/instance-removals.js'
 import * as laneGates from '../db/lane-gates.js'
@@ -42,9 +43,10 @@ export class PhoneNumberService {
       await lanes.lock(tx, [id])
       await laneGates.close(tx, id)
       await phoneNumbers.markDeleted(tx, id)
+      await gaps.forget(tx, id)
+      await events.lockFeed(tx, user.id)
       const deleted = await webhooks.deleteOfNumber(tx, id)
       await endWaiting(tx, await queue.listQueued(tx, id, MAX_QUEUE), NUMBER_DELETED)
-      await gaps.forget(tx, id)
       if (!locked.parked_at) await instanceRemovals.insert(tx, engineNameOf(locked), locked.server_instance)
       return { phone: locked, hooks: deleted }
     })

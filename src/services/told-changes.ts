@@ -36,7 +36,7 @@ export function statusNews(told: Told[], changed: Changed[]): News[] {
     if (id !== undefined) places.set(`${phone.id} ${id}`, place)
   }
   return changed.map((message) => {
-    const place = places.get(`${message.phone_number_id} ${message.whatsapp_id}`) ?? told.length
+    const place = places.get(`${message.phone_number_id} ${message.whatsapp_id}`) ?? Number.MAX_SAFE_INTEGER
     return { place, event: statusEvent(message) }
   })
 }

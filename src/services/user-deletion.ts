@@ -48,6 +48,8 @@ export class UserDeletion {
       await apiKeys.revokeAll(tx, userId)
       await users.markDeleted(tx, userId)
       const owned = await webhooks.listOwned(tx, userId, { limit: Number.MAX_SAFE_INTEGER })
+      const numbers = new Set(owned.flatMap(({ phone_number_id }) => phone_number_id ?? []))
+      for (const id of [...numbers].sort((one, other) => one - other)) await phoneNumbers.lock(tx, id)
       for (const webhook of owned) await webhooks.markDeleted(tx, webhook)
       return owned
     })
