@@ -4,7 +4,7 @@ import { EventFeed } from '../src/services/event-feed.js'
 import { FeedWatch } from '../src/services/feed-watch.js'
 import { sha256 } from '../src/services/sha256.js'
 import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
-import { type Seeded, incomingText, seedNumber, tell } from './support/webhook-stage.js'
+import { type Seeded, happens, incomingText, seedNumber, tell } from './support/webhook-stage.js'
 
 let app: TestApp
 let user: TestUser
@@ -18,9 +18,7 @@ beforeEach(async () => {
   phone = await seedNumber(app, user)
 })
 
-const happen = async (text: string) => {
-  expect(await tell(app.url, phone.engine_name, incomingText(phone.engine_name, text))).toBe(200)
-}
+const happen = (text: string) => happens(app, phone, text)
 interface Told {
   position: number
   data: { message: { content: { text: string } } }

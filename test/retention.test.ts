@@ -3,7 +3,7 @@ import { Pruner } from '../src/workers/pruner.js'
 import { expectRefusal } from './support/refusal.js'
 import { type TestApp, type TestUser, startTestApp } from './support/test-app.js'
 import { WebhookSink } from './support/webhook-sink.js'
-import { type Seeded, createWebhook, incomingText, seedNumber, tell } from './support/webhook-stage.js'
+import { type Seeded, createWebhook, happens, incomingText, seedNumber, tell } from './support/webhook-stage.js'
 
 const DAY = 86_400_000
 
@@ -34,9 +34,7 @@ const inDays = (days: number) => new Date(Date.now() + days * DAY)
 /** As if so many days had passed. */
 const pruneIn = (days: number) => app.crew.pruner.runOnce(inDays(days))
 
-async function happen(text: string) {
-  expect(await tell(app.url, phone.engine_name, incomingText(phone.engine_name, text))).toBe(200)
-}
+const happen = (text: string) => happens(app, phone, text)
 
 interface Told {
   id: string

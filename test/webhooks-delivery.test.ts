@@ -5,7 +5,7 @@ import { PAUSES_MS } from '../src/webhooks/retry-schedule.js'
 import { differences } from './support/open-deliveries.js'
 import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 import { WebhookSink } from './support/webhook-sink.js'
-import { type Seeded, createWebhook, incomingText, seedNumber, stopClock, tell } from './support/webhook-stage.js'
+import { type Seeded, createWebhook, happens, seedNumber, stopClock } from './support/webhook-stage.js'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
@@ -35,9 +35,7 @@ beforeEach(async () => {
 })
 afterEach(() => sink.stop())
 
-const happen = async (text: string, number = phone) => {
-  expect(await tell(app.url, number.engine_name, incomingText(number.engine_name, text))).toBe(200)
-}
+const happen = (text: string, number = phone) => happens(app, number, text)
 const work = () => app.crew.delivery.runAll()
 const texts = () =>
   sink.ofType('message.received').map(({ body }) => (body.data.message as { content: { text: string } }).content.text)

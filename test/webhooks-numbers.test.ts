@@ -1,7 +1,7 @@
 import { DeliveryWorker } from '../src/workers/delivery-worker.js'
 import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
 import { type Received, type Reply, WebhookSink } from './support/webhook-sink.js'
-import { type Seeded, createWebhook, incomingText, seedNumber, stopClock, tell } from './support/webhook-stage.js'
+import { type Seeded, createWebhook, happens, seedNumber, stopClock } from './support/webhook-stage.js'
 
 // One webhook gets the events of two numbers, and its receiver has trouble with those of one of them.
 let app: TestApp
@@ -19,14 +19,11 @@ beforeEach(async () => {
   bad = await seedNumber(app, user)
   good = await seedNumber(app, user)
   await createWebhook(user, { url: sink.url })
-  for (let n = 0; n < 30; n++) await happen(bad, `bad ${n}`)
-  await happen(good, 'good')
+  for (let n = 0; n < 30; n++) await happens(app, bad, `bad ${n}`)
+  await happens(app, good, 'good')
 })
 afterEach(() => sink.stop())
 
-async function happen(number: Seeded, text: string) {
-  expect(await tell(app.url, number.engine_name, incomingText(number.engine_name, text))).toBe(200)
-}
 const numberOf = ({ body }: Received) => (body.phone_number as { id: number }).id
 const postsOf = (number: Seeded) => sink.received.filter((got) => numberOf(got) === number.id).length
 const refuseBad = (how: Reply) => sink.replyAlways((got) => (numberOf(got) === bad.id ? how : 200))

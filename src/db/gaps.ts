@@ -42,10 +42,11 @@ export async function noteSights(tx: Queryable, seconds: number): Promise<Outage
 const WIDER = `from_at = least(g.from_at, excluded.from_at), until_at = greatest(g.until_at, excluded.until_at),
   due_at = greatest(least(g.due_at, excluded.due_at), g.until_at, excluded.until_at),
   server_instance = excluded.server_instance`
-/** An outage that is over has all tries before it; sockets that come and go have not. */
-const FRESH = 'attempts = 0'
 
-/** Every number of the server that was ever connected may have missed something; `marginSeconds` for events in flight. */
+/**
+ * Every number of the server that was ever connected may have missed something; `marginSeconds` for events in flight. It
+ * has all tries before it, other than with sockets that come and go.
+ */
 export async function openForServer(tx: Queryable, outage: Outage, marginSeconds: number): Promise<number> {
   const { rowCount } = await tx.query(
     `insert into gaps as g (phone_number_id, server_instance, from_at, until_at, due_at)
@@ -55,7 +56,7 @@ export async function openForServer(tx: Queryable, outage: Outage, marginSeconds
         and first_connected_at is not null
         and (status = 'connected' or status_changed_at > $2::timestamptz - make_interval(secs => $4))
       order by id
-         on conflict on constraint gaps_phone_number_key do update set ${WIDER}, ${FRESH}`,
+         on conflict on constraint gaps_phone_number_key do update set ${WIDER}, attempts = 0`,
     [outage.server_name, outage.from_at, outage.until_at, marginSeconds],
   )
   return rowCount ?? 0

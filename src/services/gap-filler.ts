@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { EvolutionClient } from '../clients/evolution.js'
 import type { ServerPool } from '../clients/server-pool.js'
 import type { Database } from '../db/database.js'
@@ -55,10 +56,7 @@ export class GapFiller {
     await this.tellHopeless()
     const due = await gaps.claimDue(this.db, this.clock.now(), LEASE_SECONDS, [...this.filling.keys()])
     const begun = due.map((gap) => this.begin(gap))
-    let timer: NodeJS.Timeout | undefined
-    const tooLong = new Promise((resolve) => (timer = setTimeout(resolve, PATIENCE_MS)))
-    await Promise.race([Promise.all(begun), tooLong])
-    clearTimeout(timer)
+    await Promise.race([Promise.all(begun), sleep(PATIENCE_MS, undefined, { ref: false })])
     return due.length
   }
 

@@ -19,15 +19,23 @@ export function namedBy(key: string | undefined, call: string, request: object):
 export const mismatch = () =>
   new AppError('idempotency_mismatch', 'This Idempotency-Key was used with another call or body. Use a new key.')
 
-/** What the key stands for already, under the lock of its user; throws when that was another call. */
-export async function recall(
+/**
+ * What the key stands for already, under the lock of its user; `find` looks for it. Throws when that was another call, or
+ * is there no more.
+ */
+export async function recall<Thing>(
   tx: Queryable,
   userId: number,
   { key, body_hash }: Idempotency,
-): Promise<idempotencyKeys.Remembered | undefined> {
+  what: string,
+  find: (found: idempotencyKeys.Remembered) => Promise<Thing | undefined>,
+): Promise<Thing | undefined> {
   const found = await idempotencyKeys.hold(tx, userId, key)
-  if (found && !found.body_hash.equals(body_hash)) throw mismatch()
-  return found
+  if (!found) return undefined
+  if (!found.body_hash.equals(body_hash)) throw mismatch()
+  const thing = await find(found)
+  if (thing) return thing
+  throw new AppError('conflict', `The ${what} of this Idempotency-Key is deleted. Use a new key to make another.`)
 }
 
 /** Makes the key stand for `made` from now on. */

@@ -144,13 +144,8 @@ export class NumberCreation {
 /** Its user has deleted it while it was made: the key goes on to stand for it. */
 const isDeleted = (err: unknown) => err instanceof AppError && err.code === 'conflict'
 
-async function findEarlier(tx: Queryable, owner: User, idempotency: Idempotency): Promise<PhoneNumber | undefined> {
-  const found = await recall(tx, owner.id, idempotency)
-  if (!found) return undefined
-  const phone = await phoneNumbers.findOwned(tx, owner.id, found.phone_number_id!)
-  if (phone) return phone
-  throw new AppError('conflict', 'The phone number of this Idempotency-Key is deleted. Use a new key to make another.')
-}
+const findEarlier = (tx: Queryable, { id }: User, idempotency: Idempotency): Promise<PhoneNumber | undefined> =>
+  recall(tx, id, idempotency, 'phone number', (found) => phoneNumbers.findOwned(tx, id, found.phone_number_id!))
 
 const planLimitReached = (user: User) =>
   new AppError(

@@ -6,7 +6,7 @@ import type { User } from '../db/users.js'
 import type { Secrets } from '../db/webhook-queues.js'
 import * as webhooks from '../db/webhooks.js'
 import type { Webhook } from '../db/webhooks.js'
-import { AppError, notFound } from '../errors.js'
+import { notFound } from '../errors.js'
 import { mergeHeaders } from '../webhooks/custom-headers.js'
 import { newSecret } from '../webhooks/sign.js'
 import type { TargetGuard } from '../webhooks/target-guard.js'
@@ -166,13 +166,8 @@ async function insert(tx: Queryable, row: webhooks.NewWebhook): Promise<Created>
   return { webhook: (await webhooks.findOwned(tx, user_id, id))!, secret }
 }
 
-async function findEarlier(tx: Queryable, userId: number, idempotency: Idempotency): Promise<Webhook | undefined> {
-  const found = await recall(tx, userId, idempotency)
-  if (!found) return undefined
-  const webhook = await webhooks.findOwned(tx, userId, found.webhook_id!)
-  if (webhook) return webhook
-  throw new AppError('conflict', 'The webhook of this Idempotency-Key is deleted. Use a new key to make another.')
-}
+const findEarlier = (tx: Queryable, userId: number, idempotency: Idempotency): Promise<Webhook | undefined> =>
+  recall(tx, userId, idempotency, 'webhook', (found) => webhooks.findOwned(tx, userId, found.webhook_id!))
 
 function rotated(before: Secrets, secret: string, now: Date): Secrets {
   const { previous_secret, previous_secret_until } = before

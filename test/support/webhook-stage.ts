@@ -47,6 +47,11 @@ export function incomingText(engineName: string, text: string, id = randomBytes(
   }
 }
 
+/** A text has come in, and the engine's word of it is committed. */
+export async function happens(app: { url: string }, { engine_name }: Seeded, text: string): Promise<void> {
+  expect(await tell(app.url, engine_name, incomingText(engine_name, text))).toBe(200)
+}
+
 /** Posts an event as the engine does; answers the status. */
 export async function tell(url: string, engineName: string, body: unknown, headers?: Record<string, string>) {
   const answer = await fetch(`${url}/internal/evolution/${engineName}`, {
