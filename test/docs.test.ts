@@ -188,7 +188,7 @@ describe('docs/webhooks.md', () => {
     expect(shown.map(({ title }) => title)).toEqual([...EVENT_TYPES])
     const user = await causeEverything(app)
     const { rows } = await app.db.query<{ type: string; payload: unknown }>(
-      'select distinct on (type) type, payload from events where user_id = $1 order by type, position',
+      'select distinct on (type) type, payload::jsonb from events where user_id = $1 order by type, position',
       [user.id],
     )
     const real = new Map(rows.map(({ type, payload }) => [type, payload as Record<string, unknown>]))

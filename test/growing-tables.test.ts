@@ -1,4 +1,5 @@
 import { BEGIN_BY_KEYS, BEGIN_IN_PARTS, type Queryable } from '../src/db/database.js'
+import * as deliveries from '../src/db/deliveries.js'
 import * as deliveryLists from '../src/db/delivery-lists.js'
 import * as messageQueue from '../src/db/message-queue.js'
 import * as messages from '../src/db/messages.js'
@@ -117,4 +118,33 @@ it('a list of deliveries looks at its webhook once', async () => {
   const none = { event_types: ['contact.typing'] }
   const steps = await stepsOf((tx) => deliveryLists.listOwned(tx, user.id, body.webhook.id, none, page))
   expect(rowsRead(steps, 'webhooks')).toBeLessThan(MANY / 10)
+})
+
+it('outcomes look at the queue of their webhook once', async () => {
+  const { body } = await user.post('/api/webhooks', { url: 'http://127.0.0.1:9/', enabled: false })
+  const webhook_id = body.webhook.id as number
+  const { rows } = await app.db.query<{ id: number }>(
+    `with told as (
+       insert into events (public_id, user_id, position, type, payload)
+       select 'evt_owed_' || n, $1, 2000000 + n, 'message.sent', '{}' from generate_series(1, ${MANY}) n returning id)
+     insert into deliveries (event_id, webhook_id) select id, $2 from told returning id`,
+    [user.id, webhook_id],
+  )
+  const holder = 'the worker of this story'
+  await app.db.query('update webhook_queues set holder = $1 where webhook_id = $2', [holder, webhook_id])
+  const at = new Date()
+  const outcomes = rows.map(({ id }): deliveries.Outcome => ({
+    ...{ delivery_id: id, webhook_id, version: 0, status: 'delivered', due_at: null, attempt: 1 },
+    ...{ event_id: 'evt_owed', event_type: 'message.sent', status_code: 200, error: null, response_body: 'ok' },
+    ...{ response_time_ms: 1, sent_at: at },
+  }))
+  const steps = await stepsOf((tx) => deliveries.settle(tx, holder, at, outcomes), BEGIN_BY_KEYS)
+  expect(rowsRead(steps, 'webhook_queues')).toBe(1)
+  const settle = (who: string) => app.ctx.db.transaction((tx) => deliveries.settle(tx, who, at, outcomes))
+  expect([...(await settle('another'))]).toEqual(outcomes) // late, and not written
+  expect(await settle(holder)).toEqual(new Set())
+  const { rows: sent } = await app.db.query('select distinct sent_at from webhook_logs where delivery_id = any($1)', [
+    rows.map(({ id }) => id),
+  ])
+  expect(sent).toEqual([{ sent_at: at }])
 })

@@ -51,7 +51,7 @@ export interface KeyHolder {
 export async function findHolder(db: Queryable, hash: Buffer): Promise<KeyHolder | undefined> {
   const { rows } = await db.query<User & { key: Omit<KeyHolder['key'], 'expires_at' | 'revoked_at'> } & Ends>(
     `select ${userColumns}, k.expires_at as key_expires_at, k.revoked_at as key_revoked_at,
-            json_build_object('id', k.id, 'scopes', k.scopes, 'rate_limit_per_minute', k.rate_limit_per_minute) as key
+            jsonb_build_object('id', k.id, 'scopes', k.scopes, 'rate_limit_per_minute', k.rate_limit_per_minute) as key
        from api_keys k join users u on u.id = k.user_id
       where k.key_hash = $1`,
     [hash],

@@ -19,6 +19,7 @@ const NUMERIC = 1700
 pg.types.setTypeParser(pg.types.builtins.INT8, Number)
 pg.types.setTypeParser(NUMERIC, Number)
 pg.types.setTypeParser(DATE, (text) => text) // a day has no time zone: a Date would give it one
+pg.types.setTypeParser(pg.types.builtins.JSON, (text) => text) // kept word for word, as it was signed; jsonb is read
 
 const DEADLOCK = '40P01'
 const SERIALIZATION = '40001'

@@ -84,7 +84,7 @@ export async function listOwned(
 /** One delivery with the exact body it sends. */
 export async function findOwned(db: Queryable, userId: number, id: number) {
   const { rows } = await db.query<Delivery & { url: string; body: string }>(
-    `select ${columns}, w.url, e.payload::text as body
+    `select ${columns}, w.url, e.payload as body
        from deliveries d join webhooks w on w.id = d.webhook_id join events e on e.id = d.event_id
       where w.user_id = $1 and d.id = $2 and w.deleted_at is null`,
     [userId, id],

@@ -135,7 +135,7 @@ export async function listAfter(
     `select f.last_position, e.position, e.type, e.payload, e.bytes
        from feeds f
        left join lateral (
-         select position, type, payload::text, bytes
+         select position, type, payload, bytes
            from (select position, type, payload, size, sum(size) over (order by position rows unbounded preceding) as bytes
                    from (select position, type, payload, pg_column_size(payload) as size from events
                           where user_id = f.user_id and position > $2 and position <= $2::bigint + ${SPAN}
@@ -171,7 +171,7 @@ export async function listPositions(db: Queryable, userIds: number[]) {
 
 export async function findOwned(db: Queryable, userId: number, publicId: string): Promise<string | undefined> {
   const { rows } = await db.query<{ payload: string }>(
-    'select payload::text from events where user_id = $1 and public_id = $2',
+    'select payload from events where user_id = $1 and public_id = $2',
     [userId, publicId],
   )
   return rows[0]?.payload

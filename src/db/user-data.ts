@@ -44,9 +44,6 @@ export const sections = Object.keys(SECTIONS) as Section[]
 
 /** The rows of a section after `key`, each as JSON text. */
 export async function page(db: Queryable, section: Section, userId: number, after: number, limit: number) {
-  const { rows } = await db.query<{ key: number; line: string }>(
-    `select key, line::text as line from (${SECTIONS[section]}) part`,
-    [userId, after, limit],
-  )
+  const { rows } = await db.query<{ key: number; line: string }>(SECTIONS[section], [userId, after, limit])
   return rows
 }

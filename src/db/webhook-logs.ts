@@ -16,7 +16,7 @@ export interface Attempt {
 export const insertedFrom = (source: string) => `
        insert into webhook_logs (delivery_id, attempt, phone_number_id, payload, event_type, status_code,
                                  response_time_ms, error, response_body, sent_at)
-       select delivery_id, attempt, phone_number_id, jsonb_build_object('event_id', event_id), event_type, status_code,
+       select delivery_id, attempt, phone_number_id, jsonb_object('{event_id}', array[event_id]), event_type, status_code,
               response_time_ms, error, response_body, sent_at from ${source}`
 
 /** One row per attempt of a delivery that is still kept. */

@@ -127,6 +127,7 @@ export class DeliveryService {
     this.report(finished)
     return {
       delivery_id: delivery.id,
+      webhook_id: delivery.target.webhook_id,
       version: delivery.version,
       status,
       due_at,

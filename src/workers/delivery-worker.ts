@@ -11,7 +11,7 @@ const MEBI = 1024 * 1024
 const MAX_IN_HAND = 2_000
 /** No more is claimed when their payloads have so many characters: with the last claim the bound of its memory. */
 const MAX_CHARACTERS = 16 * MEBI
-const PER_CLAIM = 256
+const PER_CLAIM = 512
 const BYTES_PER_CLAIM = MEBI
 /** What a webhook gets at once; its backlog stays in the database. */
 const PER_WEBHOOK = 16

@@ -13,6 +13,7 @@ export async function standBefore(app: TestApp, server: string) {
       await move(app, server, target.origin)
       listener.closeAllConnections()
       listener.close()
+      await app.crew.monitor.checkAll() // which may have seen it ill
     },
   }
   const listener = createServer((req, res) => {

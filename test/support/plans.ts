@@ -8,12 +8,13 @@ export interface Plan {
   Plans?: Plan[]
 }
 
-/** What a row of the answer to `explain (format json)` holds. */
+/** What a row of the answer to `explain (format json)` holds: JSON as text. */
 export interface Explained {
-  'QUERY PLAN': [{ Plan: Plan }]
+  'QUERY PLAN': string
 }
 
 /** All steps of an explained statement. */
-export const stepsIn = (rows: Explained[]): Plan[] => rows.flatMap((row) => walk(row['QUERY PLAN'][0].Plan))
+export const stepsIn = (rows: Explained[]): Plan[] =>
+  rows.flatMap((row) => (JSON.parse(row['QUERY PLAN']) as [{ Plan: Plan }]).flatMap(({ Plan }) => walk(Plan)))
 
 const walk = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(walk)]

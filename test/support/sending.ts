@@ -86,7 +86,7 @@ export async function lookHarder(app: TestApp, looks: number): Promise<void> {
 /** Events of a user by type, oldest first. */
 export async function eventsOf(app: TestApp, user: TestUser, type: string) {
   const { rows } = await app.db.query<{ payload: { type: string; data: Record<string, unknown> } }>(
-    'select payload from events where user_id = $1 and type = $2 order by position',
+    'select payload::jsonb from events where user_id = $1 and type = $2 order by position',
     [user.id, type],
   )
   return rows.map(({ payload }) => payload)
