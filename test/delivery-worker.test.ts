@@ -66,8 +66,32 @@ it('when all hands were full, what waited goes as soon as there is room', async 
   await allArriveWhen(owed, () => sink.letGo(200))
 })
 
+it('five users whose receivers all hang leave room for the next', async () => {
+  worker.start()
+  for (let users = 1; users <= 5; users++) {
+    await owe(1, 64)
+    app.ctx.bus.tell('deliveries.due', {})
+    await eventually(() => Promise.resolve(sink.received.length === users * 64))
+  }
+  await owe(1, 1)
+  app.ctx.bus.tell('deliveries.due', {})
+  await eventually(() => Promise.resolve(sink.received.length === 5 * 64 + 1))
+  await allArriveWhen((5 * 64 + 1) * PER_WEBHOOK, () => sink.letGo(200))
+})
+
+it('many webhooks that are owed one delivery each, and some nothing, all get theirs without another look', async () => {
+  sink.replyAlways(200)
+  await owe(12, 100)
+  await app.db.query('delete from deliveries where id not in (select min(id) from deliveries group by webhook_id)')
+  const { rowCount: nothing } = await app.db.query(
+    `delete from deliveries where status = 'pending' and webhook_id in (select max(id) from webhooks group by user_id limit 5)`,
+  )
+  worker.start()
+  await allArriveWhen(12 * 100 - nothing!, () => {})
+})
+
 it('what waits for disabled webhooks, and would fill a claim, keeps nobody else waiting', async () => {
-  await owe(32, 1)
+  await owe(64, 1) // 512 deliveries
   await app.db.query(`update webhook_queues set due_at = due_at - interval '1 minute'`)
   await app.db.query('update webhooks set enabled = false')
   const owed = await owe(1, 1)

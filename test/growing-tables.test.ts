@@ -120,7 +120,7 @@ it('a list of deliveries looks at its webhook once', async () => {
   expect(rowsRead(steps, 'webhooks')).toBeLessThan(MANY / 10)
 })
 
-it('outcomes look at the queue of their webhook once', async () => {
+it('outcomes find their deliveries by their keys, also while nothing is known of the table', async () => {
   const { body } = await user.post('/api/webhooks', { url: 'http://127.0.0.1:9/', enabled: false })
   const webhook_id = body.webhook.id as number
   const { rows } = await app.db.query<{ id: number }>(
@@ -134,12 +134,13 @@ it('outcomes look at the queue of their webhook once', async () => {
   await app.db.query('update webhook_queues set holder = $1 where webhook_id = $2', [holder, webhook_id])
   const at = new Date()
   const outcomes = rows.map(({ id }): deliveries.Outcome => ({
-    ...{ delivery_id: id, webhook_id, version: 0, status: 'delivered', due_at: null, attempt: 1 },
+    ...{ delivery_id: id, version: 0, status: 'delivered', due_at: null, attempt: 1 },
     ...{ event_id: 'evt_owed', event_type: 'message.sent', status_code: 200, error: null, response_body: 'ok' },
     ...{ response_time_ms: 1, sent_at: at },
   }))
   const steps = await stepsOf((tx) => deliveries.settle(tx, holder, at, outcomes), BEGIN_BY_KEYS)
-  expect(rowsRead(steps, 'webhook_queues')).toBe(1)
+  const passes = steps.filter((step) => step['Node Type'] === 'Function Scan').map((step) => step['Actual Loops']!)
+  expect(Math.max(...passes)).toBe(1)
   const settle = (who: string) => app.ctx.db.transaction((tx) => deliveries.settle(tx, who, at, outcomes))
   expect([...(await settle('another'))]).toEqual(outcomes) // late, and not written
   expect(await settle(holder)).toEqual(new Set())

@@ -120,7 +120,7 @@ it('a claim of deliveries looks at each due queue once, also where the table is 
     await tx.query('analyze webhook_queues')
     await tx.query(`prepare claim as ${text}`)
     const { rows } = await tx.query<Explained>(
-      `explain (analyze, format json) execute claim(now(), 'nobody', '{}', '{}', 256)`,
+      `explain (analyze, format json) execute claim(now(), 'nobody', '{}', '{}', 512)`,
     )
     steps = stepsIn(rows)
     throw new Error('The workers must not see these queues.')

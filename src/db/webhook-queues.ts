@@ -41,7 +41,8 @@ export interface ClaimScope {
 }
 
 /**
- * Locks queues that are due: first one of each user, then their second ones, and within that who waits longest.
+ * Locks queues that are due: first one of each user, then their second ones, and within that who waits longest; chosen
+ * from four times as many, so that others can lock some too, and `limit` of them say that there may be more.
  * A queue that another worker holds is left to it, so that deliveries keep their order. What is looked at again under the
  * lock says `is true`, or the planner would find a small table's due queues anew for each of them instead of by its key.
  */
@@ -56,8 +57,8 @@ export async function lockDue(tx: Queryable, scope: ClaimScope, limit: number): 
                                 and webhook_id not in (select unnest($3::bigint[]))
                                 and user_id not in (select unnest($4::bigint[]))
                                 and (holder is null or holder = $2 or held_until < greatest($1, now()))
-                              order by due_at limit 512) waiting) ranked
-              order by turn, due_at limit 4 * $5) first using (webhook_id)
+                              order by due_at limit 4 * $5) waiting) ranked
+              order by turn, due_at) first using (webhook_id)
       where (q.due_at <= greatest($1, now())) is true
         and (q.holder is null or q.holder = $2 or q.held_until < greatest($1, now()))
       order by first.turn, q.due_at

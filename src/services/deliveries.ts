@@ -19,7 +19,7 @@ import { type Reckoned, disableHopeless, lockTroubled, reckon } from './receiver
 /** Longer than the slowest attempt (15 s) and the commit of its outcome. */
 const LEASE_SECONDS = 45
 /** More than a worker has in hand: what has finished goes into one commit, whose costs are mostly those of any commit. */
-const SETTLED_AT_ONCE = 2_048
+const SETTLED_AT_ONCE = 4_096
 /**
  * Entries of queues that are due no more die in their index, and a bitmap scan would read them all again each time.
  * A claim does not wait for the disk: should PostgreSQL die before it is there, the hold of some queues is lost, and
@@ -127,7 +127,6 @@ export class DeliveryService {
     this.report(finished)
     return {
       delivery_id: delivery.id,
-      webhook_id: delivery.target.webhook_id,
       version: delivery.version,
       status,
       due_at,

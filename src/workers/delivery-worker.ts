@@ -8,7 +8,7 @@ import { Worker } from './worker.js'
 
 const MEBI = 1024 * 1024
 /** Deliveries in hand: being attempted, or claimed and waiting for those before them. */
-const MAX_IN_HAND = 2_000
+const MAX_IN_HAND = 4_000
 /** No more is claimed when their payloads have so many characters: with the last claim the bound of its memory. */
 const MAX_CHARACTERS = 16 * MEBI
 const PER_CLAIM = 512
@@ -17,7 +17,10 @@ const BYTES_PER_CLAIM = MEBI
 const PER_WEBHOOK = 16
 /** It gets more when it has less than this in hand: a place at a time would be a claim for each delivery. */
 const ENOUGH = 8
-/** A user who has so much gets no more, however many webhooks there are: about a tenth of all. */
+/**
+ * A user who has so much gets no more, however many webhooks there are: with the last claim about a sixth of all, which
+ * leaves room for others where several users' receivers hang.
+ */
 const PER_USER = { total: 200, characters: MAX_CHARACTERS / 10 }
 /** What has waited longer than this since its claim is given back, or its lease would lapse during the attempt. */
 const FRESH_MS = 25_000
