@@ -25,7 +25,7 @@ const write = (text: string) => phone.controls.incoming(phone.engine_name, { cha
 const received = () => sink.ofType('message.received')
 const attempts = async () => {
   const { rows } = await app.db.query(
-    `select l.*, d.status, d.due_at from webhook_logs l join deliveries d on d.id = l.delivery_id
+    `select l.*, d.status, d.due_at from webhook_logs l join delivery_details d on d.id = l.delivery_id
       where l.event_type = 'message.received' and l.phone_number_id = $1 order by l.id`,
     [phone.id],
   )

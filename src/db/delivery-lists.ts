@@ -40,13 +40,12 @@ const columns = `d.id, d.webhook_id, d.phone_number_id, e.public_id as event_id,
 
 /** Deliveries of a status, without a look at all the others; undefined: all. */
 function listed(status: DeliveryStatus | undefined): string {
-  if (status === 'pending')
-    return '(select deliveries.* from pending_deliveries join deliveries using (webhook_id, due_at, id))'
+  if (status === 'pending') return '(select d.* from pending_deliveries p join deliveries d on d.id = p.id)'
   if (status === 'failed')
     return `(select f.webhook_id, f.created_at, f.id, d.phone_number_id, d.event_id, d.status, d.attempts, d.due_at,
                     d.settled_at
                from failed_deliveries f cross join lateral (select * from deliveries where id = f.id offset 0) d)`
-  return 'deliveries'
+  return 'delivery_details'
 }
 
 export async function listOwned(
@@ -85,24 +84,39 @@ export async function listOwned(
 export async function findOwned(db: Queryable, userId: number, id: number) {
   const { rows } = await db.query<Delivery & { url: string; body: string }>(
     `select ${columns}, w.url, e.payload as body
-       from deliveries d join webhooks w on w.id = d.webhook_id join events e on e.id = d.event_id
+       from delivery_details d join webhooks w on w.id = d.webhook_id join events e on e.id = d.event_id
       where w.user_id = $1 and d.id = $2 and w.deleted_at is null`,
     [userId, id],
   )
   return rows[0]
 }
 
-const AGAIN = `status = 'pending', attempts_from = d.attempts, claims = d.claims + 1, due_at = coalesce($2, now()),
-  settled_at = null`
-
 /** Keeps the events that are named `e` until the commit: the pruner leaves them, or they are left out here. */
 const KEPT = 'for key share of e'
 
-/** Owes it again, from the beginning of the schedule; an attempt in flight no longer counts. False: it is gone. */
+/** How often it was tried: once at least, if it is not pending. */
+const TRIED = 'greatest(d.attempts, case when d.id in (select id from open) then 0 else 1 end)'
+
+/**
+ * The part of a statement that owes the deliveries in `source` again, from the beginning of the schedule; attempts in
+ * flight no longer count. What is pending is locked first, as an outcome does it: what is not found then has one.
+ */
+const owedAgain = (source: string) => `
+     open as (
+       select id from pending_deliveries where id in (select id from ${source}) order by id for update),
+     again as (
+       update deliveries d
+          set status = 'pending', attempts = ${TRIED}, attempts_from = ${TRIED}, claims = d.claims + 1,
+              due_at = coalesce($2, now()), settled_at = null
+        where d.id in (select id from ${source})
+       returning 1)`
+
+/** Owes it again, due at once. False: it is gone. */
 export async function redeliver(tx: Queryable, id: number, now: Date | null): Promise<boolean> {
   const { rowCount } = await tx.query(
-    `with kept as (select d.id from deliveries d join events e on e.id = d.event_id where d.id = $1 ${KEPT})
-     update deliveries d set ${AGAIN} where d.id in (select id from kept)`,
+    `with kept as (select d.id from deliveries d join events e on e.id = d.event_id where d.id = $1 ${KEPT}),
+     ${owedAgain('kept')}
+     select 1 from again`,
     [id, now],
   )
   return rowCount === 1
@@ -146,8 +160,7 @@ export async function redeliverRange(
           and (d.status <> 'pending' or d.due_at > coalesce($2, now()))
           and (d.created_at, d.id) > (coalesce(timestamptz 'epoch' + $8::bigint * interval '1 microsecond', '-infinity'), $9::bigint)
         order by d.created_at, d.id limit $7 ${KEPT}),
-     again as (
-       update deliveries d set ${AGAIN} where d.id in (select id from picked) returning 1)
+     ${owedAgain('picked')}
      select (select count(*) from again) as redelivered, id, ${createdUs('picked')} as created_us
        from picked order by created_at desc, id desc limit 1`,
     [

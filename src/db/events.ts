@@ -179,8 +179,9 @@ export async function findOwned(db: Queryable, userId: number, publicId: string)
 
 /** Whether a live webhook is still to get the event `e`; its deliveries are found by their key. */
 const OWED = `exists (
-  select 1 from (select * from deliveries where event_id = e.id offset 0) d join webhooks w on w.id = d.webhook_id
-   where d.status = 'pending' and w.deleted_at is null)`
+  select 1 from (select * from deliveries where event_id = e.id offset 0) d
+    join pending_deliveries p on p.id = d.id join webhooks w on w.id = d.webhook_id
+   where w.deleted_at is null)`
 
 /**
  * Deletes old events with their deliveries and attempts, a stretch of ids at a time; what a live webhook is still owed

@@ -62,12 +62,21 @@ export const deletedOf = (events: string) => `
           cross join lateral (select id from deliveries where event_id = e.id offset 0) d
           cross join lateral (select ctid from webhook_logs where delivery_id = d.id offset 0) l))`
 
+/** Deletes old attempts; what one alone tells of a delivery that is still kept is written there (docs/adr/0011). */
 export async function prune(db: Queryable, days: number, batch: number, now: Date | null): Promise<number> {
-  const { rowCount } = await db.query(
-    `delete from webhook_logs where ctid = any(array(
-       select ctid from webhook_logs where sent_at < coalesce($3, now()) - make_interval(days => $1)
-        order by sent_at limit $2))`,
+  const { rows } = await db.query<{ n: number }>(
+    `with gone as (
+       delete from webhook_logs where ctid = any(array(
+         select ctid from webhook_logs where sent_at < coalesce($3, now()) - make_interval(days => $1)
+          order by sent_at limit $2))
+       returning delivery_id, attempt, error, sent_at + response_time_ms * interval '1 millisecond' as answered_at),
+     outlasted as (
+       update deliveries d set status = 'delivered', attempts = 1, settled_at = g.answered_at
+         from gone g
+        where d.id = g.delivery_id and g.attempt = 1 and g.error is null and d.status = 'pending' and d.attempts = 0
+          and not exists (select 1 from pending_deliveries p where p.id = d.id))
+     select count(*) as n from gone`,
     [days, batch, now],
   )
-  return rowCount ?? 0
+  return rows[0]!.n
 }

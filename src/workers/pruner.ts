@@ -52,8 +52,8 @@ export class Pruner {
       few(() => earlyReceipts.prune(db, EARLY_RECEIPT_HOURS, BATCH, now)),
       few(() => contactChecks.prune(db, BATCH, now)),
       few(() => idempotencyKeys.prune(db, BATCH, now)),
-      few(() => webhookLogs.prune(db, keep.webhook_log_days, BATCH, now)),
       old((at) => db.transaction((tx) => events.prune(tx, at, keep.event_days, BATCH, now), BEGIN_IN_PARTS)),
+      few(() => db.transaction((tx) => webhookLogs.prune(tx, keep.webhook_log_days, BATCH, now), BEGIN_IN_PARTS)),
       old((at) => retention.deleteMedia(db, at, { days: keep.media_days, batch: BATCH, now })),
     ]
     const bodies = () => this.emptyBodies(now)

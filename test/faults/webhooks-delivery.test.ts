@@ -33,7 +33,7 @@ it(`delivers ${EVENTS} events to a receiver that fails 30 %, each accepted once 
   for (;;) {
     await app.crew.delivery.runAll()
     const { rows } = await app.db.query<{ due_at: Date | null }>(
-      `select greatest(min(d.due_at), (select open_until from webhook_queues)) as due_at from deliveries d where d.status = 'pending'`,
+      `select greatest(min(d.due_at), (select open_until from webhook_queues)) as due_at from pending_deliveries d`,
     )
     if (rows[0]!.due_at === null) break
     clock.to(rows[0]!.due_at.getTime() + 1_000)
@@ -42,7 +42,7 @@ it(`delivers ${EVENTS} events to a receiver that fails 30 %, each accepted once 
   expect(counts.size).toBe(EVENTS)
   expect([...counts.values()].filter((n) => n !== 1)).toEqual([])
   const { rows } = await app.db.query<{ n: number; attempts: number }>(
-    `select count(*) filter (where status = 'delivered') as n, sum(attempts) as attempts from deliveries`,
+    `select count(*) filter (where status = 'delivered') as n, sum(attempts) as attempts from delivery_details`,
   )
   expect(rows[0]).toEqual({ n: EVENTS, attempts: receivers.seen.length })
   const verifier = new Webhook(webhook.secret)
@@ -94,7 +94,7 @@ describe('with kills', () => {
     // Only what was in flight at a kill can come twice: its answer was lost.
     expect(repeated).toBeLessThanOrEqual((SHORT ? 2 : 5) * 300)
     const { rows } = await faulty.db.query<{ status: string; n: number }>(
-      'select status, count(*) as n from deliveries group by status',
+      'select status, count(*) as n from delivery_details group by status',
     )
     expect(rows).toEqual([{ status: 'delivered', n: EVENTS }])
     expect(await differences(faulty.db)).toEqual([])
@@ -105,7 +105,7 @@ describe('with kills', () => {
 /** Waits for the holds of killed processes; pauses of the schedule are cut short in the database. */
 async function untilAllSettled({ db }: Faulty): Promise<void> {
   for (;;) {
-    const { rows } = await db.query<{ n: number }>(`select count(*) as n from deliveries where status = 'pending'`)
+    const { rows } = await db.query<{ n: number }>('select count(*) as n from pending_deliveries')
     if (rows[0]!.n === 0) return
     await db.query(`update deliveries set due_at = now() where status = 'pending' and due_at > now()`)
     await db.query('update webhook_queues set due_at = now(), open_until = null, opened = 0, failures = 0')
