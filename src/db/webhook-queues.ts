@@ -50,18 +50,16 @@ export async function lockDue(tx: Queryable, scope: ClaimScope, limit: number): 
   const { rows } = await tx.query<DueQueue>(
     `select q.webhook_id, q.open_until is not null as probe, q.failing_since is not null as troubled
        from webhook_queues q
-       join (select webhook_id, turn
-               from (select webhook_id, due_at, row_number() over (partition by user_id order by due_at) as turn
-                       from (select webhook_id, user_id, due_at from webhook_queues
-                              where due_at <= greatest($1, now())
-                                and webhook_id not in (select unnest($3::bigint[]))
-                                and user_id not in (select unnest($4::bigint[]))
-                                and (holder is null or holder = $2 or held_until < greatest($1, now()))
-                              order by due_at limit 4 * $5) waiting) ranked
-              order by turn, due_at) first using (webhook_id)
+       join (select webhook_id, row_number() over (partition by user_id order by due_at) as turn
+               from (select webhook_id, user_id, due_at from webhook_queues
+                      where due_at <= greatest($1, now())
+                        and webhook_id not in (select unnest($3::bigint[]))
+                        and user_id not in (select unnest($4::bigint[]))
+                        and (holder is null or holder = $2 or held_until < greatest($1, now()))
+                      order by due_at limit 4 * $5) waiting) ranked using (webhook_id)
       where (q.due_at <= greatest($1, now())) is true
         and (q.holder is null or q.holder = $2 or q.held_until < greatest($1, now()))
-      order by first.turn, q.due_at
+      order by ranked.turn, q.due_at
       limit $5
         for no key update of q skip locked`,
     [scope.now, scope.holder, scope.busy_webhooks, scope.busy_users, limit],
