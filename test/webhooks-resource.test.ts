@@ -97,6 +97,31 @@ describe('a webhook', () => {
     await remove(webhook.id)
   })
 
+  it('sends its own headers to no other origin, unless they are given again', async () => {
+    const webhook = await create({
+      phone_number_id: phone.id,
+      headers: { Authorization: 'Bearer private', 'X-A': '1' },
+    })
+    const elsewhere = await WebhookSink.start()
+    const change = (body: object) => user.patch(`/api/webhooks/${webhook.id}`, body)
+    for (const refused of [
+      change({ url: elsewhere.url }),
+      change({ url: elsewhere.url, headers: { 'x-a': null } }),
+      user.patch(`/api/phone-numbers/${phone.id}`, { webhook_url: elsewhere.url }),
+    ]) {
+      const { status, body } = await refused
+      expect([status, body.error.code, body.error.details[0].path]).toEqual([400, 'invalid_request', 'headers'])
+      expect(body.error.message).toContain('give Authorization')
+      expect(body.error.message).not.toContain('private')
+    }
+    expect((await change({ url: `${sink.url}/other` })).body.webhook.header_names).toEqual(['Authorization', 'X-A'])
+    const moved = await change({ url: elsewhere.url, headers: { authorization: 'Bearer new', 'x-a': null } })
+    expect(moved.body.webhook).toMatchObject({ url: elsewhere.url, header_names: ['authorization'] })
+    expect((await change({ url: sink.url, headers: { authorization: null } })).status).toBe(200)
+    await elsewhere.stop()
+    await remove(webhook.id)
+  })
+
   it('signs with both secrets for 24 hours after a rotation', async () => {
     const webhook = await create()
     const rotated = await user.post(`/api/webhooks/${webhook.id}/rotate-secret`, {})

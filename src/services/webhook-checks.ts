@@ -1,7 +1,8 @@
 import type { Queryable } from '../db/database.js'
 import * as webhooks from '../db/webhooks.js'
+import type { Webhook } from '../db/webhooks.js'
 import { AppError, invalidRequest } from '../errors.js'
-import { headersProblem } from '../webhooks/custom-headers.js'
+import { headersProblem, mergeHeaders } from '../webhooks/custom-headers.js'
 import { isSecret } from '../webhooks/sign.js'
 import { type TargetGuard, TargetRefused } from '../webhooks/target-guard.js'
 import { refuseUnknownTypes } from './public-events.js'
@@ -31,6 +32,21 @@ export function checkHeaders(headers: Record<string, string>): Record<string, st
   const problem = headersProblem(headers)
   if (problem) throw invalidRequest(`headers: ${problem}.`, [{ path: 'headers', message: problem }])
   return headers
+}
+
+/**
+ * The headers after a change. Their values are never shown, so they do not go to another receiver either, where whoever may
+ * change the webhook could read them: at another origin each is given again, or removed.
+ */
+export function changedHeaders(before: Webhook, url: string, given: Record<string, string | null>) {
+  const named = new Set(Object.keys(given).map((name) => name.toLowerCase()))
+  const hidden = Object.keys(before.headers).filter((name) => !named.has(name.toLowerCase()))
+  const { origin } = new URL(before.url)
+  if (hidden.length > 0 && new URL(url).origin !== origin) {
+    const message = `give ${hidden.sort().join(', ')} again, or null: what was set for ${origin} is not sent elsewhere`
+    throw invalidRequest(`headers: ${message} (PATCH /api/webhooks/${before.id}).`, [{ path: 'headers', message }])
+  }
+  return checkHeaders(mergeHeaders(before.headers, given))
 }
 
 export function checkSecret(secret: string | undefined): string | undefined {

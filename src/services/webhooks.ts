@@ -13,7 +13,7 @@ import type { TargetGuard } from '../webhooks/target-guard.js'
 import type { Clock } from './clock.js'
 import { type Idempotency, namedBy, recall, remember } from './idempotency.js'
 import { DEFAULT_EVENT_TYPES } from './public-events.js'
-import { acceptedUrl, checkHeaders, checkSecret, checkTypes, refuseTooMany } from './webhook-checks.js'
+import { acceptedUrl, changedHeaders, checkHeaders, checkSecret, checkTypes, refuseTooMany } from './webhook-checks.js'
 
 /** Both secrets sign for so long after a rotation. */
 const OVERLAP_MS = 24 * 60 * 60 * 1000
@@ -101,8 +101,8 @@ export class WebhookService {
     const url = input.url === undefined ? undefined : await acceptedUrl(this.guard, input.url, 'url')
     const event_types = input.event_types && checkTypes(input.event_types)
     const webhook = await this.change(user, id, async (tx, before) => {
-      const headers = checkHeaders(mergeHeaders(before.headers, input.headers ?? {}))
       const { description = before.description, enabled = before.enabled } = input
+      const headers = changedHeaders(before, url ?? before.url, input.headers ?? {})
       const change = { url: url ?? before.url, description, event_types: event_types ?? before.event_types, headers }
       await webhooks.update(tx, before, change)
       const isNews = !before.enabled || change.url !== before.url || (input.enabled && before.failing_since !== null)
