@@ -1,5 +1,5 @@
-import * as deliveries from '../src/db/deliveries.js'
-import * as deliveryLists from '../src/db/delivery-lists.js'
+import * as deliveryOutcomes from '../src/db/delivery-outcomes.js'
+import * as redelivery from '../src/db/redelivery.js'
 import type { Finished } from '../src/services/deliveries.js'
 import { differences } from './support/open-deliveries.js'
 import { type TestApp, type TestUser, eventually, startTestApp } from './support/test-app.js'
@@ -51,7 +51,7 @@ const holder = async () => {
   ])
   return rows[0]!.holder
 }
-const outcomeOf = ({ delivery, sent_at }: Finished): deliveries.Outcome => ({
+const outcomeOf = ({ delivery, sent_at }: Finished): deliveryOutcomes.Outcome => ({
   ...{ delivery_id: delivery.id, version: delivery.version, status: 'delivered', due_at: null, attempt: 1 },
   ...{ event_id: delivery.event_id, event_type: delivery.event_type, status_code: 200, error: null, sent_at },
   ...{ response_time_ms: 1, response_body: 'ok' },
@@ -96,7 +96,7 @@ it('a redelivery that meets its outcome counts it, and one that comes first make
   const { id } = finished.delivery
   // The outcome has been written and is not committed when the delivery is asked for again.
   const asked = await app.db.transaction(async (tx) => {
-    expect(await deliveries.settle(tx, await holder(), new Date(), [outcomeOf(finished)])).toEqual(new Set())
+    expect(await deliveryOutcomes.settle(tx, await holder(), new Date(), [outcomeOf(finished)])).toEqual(new Set())
     const again = user.post(`/api/deliveries/${id}/redeliver`).then((answer) => answer)
     await waiting(1)
     return [again]
@@ -109,7 +109,7 @@ it('a redelivery that meets its outcome counts it, and one that comes first make
   webhook = await createWebhook(user, { url: sink.url })
   const overtaken = await tried()
   const recorded = await app.db.transaction(async (tx) => {
-    expect(await deliveryLists.redeliver(tx, overtaken.delivery.id, null)).toBe(true)
+    expect(await redelivery.redeliver(tx, overtaken.delivery.id, null)).toBe(true)
     const recorded = app.ctx.deliveries.record(overtaken)
     await waiting(1)
     return [recorded]

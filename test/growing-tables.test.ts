@@ -1,5 +1,5 @@
 import { BEGIN_BY_KEYS, BEGIN_IN_PARTS, type Queryable } from '../src/db/database.js'
-import * as deliveries from '../src/db/deliveries.js'
+import * as deliveryOutcomes from '../src/db/delivery-outcomes.js'
 import * as deliveryLists from '../src/db/delivery-lists.js'
 import * as messageQueue from '../src/db/message-queue.js'
 import * as messages from '../src/db/messages.js'
@@ -133,15 +133,15 @@ it('outcomes find their deliveries by their keys, also while nothing is known of
   const holder = 'the worker of this story'
   await app.db.query('update webhook_queues set holder = $1 where webhook_id = $2', [holder, webhook_id])
   const at = new Date()
-  const outcomes = rows.map(({ id }): deliveries.Outcome => ({
+  const outcomes = rows.map(({ id }): deliveryOutcomes.Outcome => ({
     ...{ delivery_id: id, version: 0, status: 'delivered', due_at: null, attempt: 1 },
     ...{ event_id: 'evt_owed', event_type: 'message.sent', status_code: 200, error: null, response_body: 'ok' },
     ...{ response_time_ms: 1, sent_at: at },
   }))
-  const steps = await stepsOf((tx) => deliveries.settle(tx, holder, at, outcomes), BEGIN_BY_KEYS)
+  const steps = await stepsOf((tx) => deliveryOutcomes.settle(tx, holder, at, outcomes), BEGIN_BY_KEYS)
   const passes = steps.filter((step) => step['Node Type'] === 'Function Scan').map((step) => step['Actual Loops']!)
   expect(Math.max(...passes)).toBe(1)
-  const settle = (who: string) => app.ctx.db.transaction((tx) => deliveries.settle(tx, who, at, outcomes))
+  const settle = (who: string) => app.ctx.db.transaction((tx) => deliveryOutcomes.settle(tx, who, at, outcomes))
   expect([...(await settle('another'))]).toEqual(outcomes) // late, and not written
   expect(await settle(holder)).toEqual(new Set())
   const { rows: sent } = await app.db.query('select distinct sent_at from webhook_logs where delivery_id = any($1)', [

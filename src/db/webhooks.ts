@@ -1,5 +1,5 @@
 import type { Queryable } from './database.js'
-import * as deliveryLists from './delivery-lists.js'
+import * as redelivery from './redelivery.js'
 import * as webhookQueues from './webhook-queues.js'
 import type { Secrets } from './webhook-queues.js'
 
@@ -128,7 +128,7 @@ export async function enable(tx: Queryable, id: number, now: Date): Promise<void
     `update webhooks set enabled = true, disabled_reason = null, disabled_at = null, updated_at = now() where id = $1`,
     [id],
   )
-  await deliveryLists.beginAgain(tx, id, now, MAX_PULLED)
+  await redelivery.beginAgain(tx, id, now, MAX_PULLED)
   await webhookQueues.reset(tx, id, now)
 }
 

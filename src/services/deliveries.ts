@@ -5,6 +5,7 @@ import type { WebhookAnswer } from '../clients/webhook-post.js'
 import { BEGIN_BY_KEYS, type Database } from '../db/database.js'
 import * as deliveries from '../db/deliveries.js'
 import type { DueDelivery } from '../db/deliveries.js'
+import * as deliveryOutcomes from '../db/delivery-outcomes.js'
 import { GroupCommit } from '../db/group-commit.js'
 import * as webhookLogs from '../db/webhook-logs.js'
 import * as webhookQueues from '../db/webhook-queues.js'
@@ -109,7 +110,7 @@ export class DeliveryService {
     const reckoned = await this.db.transaction(async (tx) => {
       const tried = finished.map(({ delivery, verdict }, i) => ({ delivery, verdict, due_at: outcomes[i]!.due_at }))
       const [late, troubled] = await Promise.all([
-        deliveries.settle(tx, this.holder, now, outcomes),
+        deliveryOutcomes.settle(tx, this.holder, now, outcomes),
         lockTroubled(tx, tried),
       ])
       if (late.size > 0) await webhookLogs.insert(tx, [...late])
@@ -121,7 +122,7 @@ export class DeliveryService {
     return finished.map(({ delivery }) => ({ may_go_on: !reckoned.shut.has(delivery.target.webhook_id) }))
   }
 
-  private outcomeOf(finished: Finished): deliveries.Outcome {
+  private outcomeOf(finished: Finished): deliveryOutcomes.Outcome {
     const { delivery, answer, verdict, sent_at } = finished
     const { status, due_at } = consequenceOf(finished)
     this.report(finished)
@@ -176,7 +177,7 @@ export function secretsOf(webhook: Secrets, now: Date): string[] {
 
 const errorOf = (verdict: Judgement) => (verdict.verdict === 'delivered' ? null : verdict.error)
 
-function consequenceOf({ delivery, verdict, sent_at }: Finished): Pick<deliveries.Outcome, 'status' | 'due_at'> {
+function consequenceOf({ delivery, verdict, sent_at }: Finished): Pick<deliveryOutcomes.Outcome, 'status' | 'due_at'> {
   if (verdict.verdict === 'delivered') return { status: 'delivered', due_at: null }
   if (verdict.verdict === 'gone') return { status: 'failed', due_at: null }
   const tries = delivery.attempts + 1 - delivery.attempts_from

@@ -2,6 +2,7 @@ import type { Bus } from '../cache/bus.js'
 import type { Database } from '../db/database.js'
 import * as deliveries from '../db/delivery-lists.js'
 import type { Delivery, DeliveryCursor, DeliveryFilter, DeliveryStatus } from '../db/delivery-lists.js'
+import * as redelivery from '../db/redelivery.js'
 import type { User } from '../db/users.js'
 import * as webhookLogs from '../db/webhook-logs.js'
 import * as webhookQueues from '../db/webhook-queues.js'
@@ -57,7 +58,7 @@ export class RedeliveryService {
     await this.db.transaction(async (tx) => {
       const delivery = await deliveries.findOwned(tx, user.id, id)
       if (!delivery) throw notFound('delivery')
-      if (!(await deliveries.redeliver(tx, id, now))) throw notFound('delivery')
+      if (!(await redelivery.redeliver(tx, id, now))) throw notFound('delivery')
       await webhookQueues.tryNow(tx, delivery.webhook_id, now)
     })
     this.bus.tell('deliveries.due', {})
@@ -77,8 +78,8 @@ export class RedeliveryService {
       const range = { from, to, event_types, limit: MAX_REDELIVERED }
       const taken =
         status === 'missing'
-          ? { redelivered: await deliveries.deliverMissing(tx, webhookId, now, range), last: undefined }
-          : await deliveries.redeliverRange(tx, webhookId, now, { ...range, status, after: cursor })
+          ? { redelivered: await redelivery.deliverMissing(tx, webhookId, now, range), last: undefined }
+          : await redelivery.redeliverRange(tx, webhookId, now, { ...range, status, after: cursor })
       await webhookQueues.tryNow(tx, webhookId, now)
       return { ...taken, from }
     })
