@@ -62,19 +62,14 @@ export class Database implements Queryable {
     return new Database(pool)
   }
 
+  /** One statement is a transaction too. */
   query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]) {
-    return this.pool.query<Row>(prepared(text, values))
+    return untilThrough(() => this.pool.query<Row>(prepared(text, values)))
   }
 
-  /** Runs `work` in a transaction; two that lock each other out are run again, at most three times. */
-  async transaction<T>(work: (tx: Transaction) => Promise<T>, begin = 'begin'): Promise<T> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.once(work, begin)
-      } catch (err) {
-        if (attempt >= 3 || !isRetryable(err)) throw err
-      }
-    }
+  /** Runs `work` in a transaction, anew when it meets another and they lock each other out. */
+  transaction<T>(work: (tx: Transaction) => Promise<T>, begin = 'begin'): Promise<T> {
+    return untilThrough(() => this.once(work, begin))
   }
 
   private async once<T>(work: (tx: Transaction) => Promise<T>, begin: string): Promise<T> {
@@ -163,6 +158,17 @@ export function onConstraint(constraint: string, toError: () => Error) {
   return (err: unknown): never => {
     if (violates(err, constraint)) throw toError()
     throw err
+  }
+}
+
+/** PostgreSQL ends one of those that lock each other out, as if it had never begun: that is run again, at most three times. */
+async function untilThrough<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work()
+    } catch (err) {
+      if (attempt >= 3 || !isRetryable(err)) throw err
+    }
   }
 }
 
