@@ -149,3 +149,23 @@ it('outcomes find their deliveries by their keys, also while nothing is known of
   ])
   expect(sent).toEqual([{ sent_at: at }])
 })
+
+it('a list of what is pending or has failed does not look through what was delivered', async () => {
+  const made = await Promise.all(
+    [1, 2].map(() => user.post('/api/webhooks', { url: 'http://127.0.0.1:9/', enabled: false })),
+  )
+  const [quiet, owed] = made.map(({ body }) => body.webhook.id as number)
+  await app.db.query(
+    `with told as (
+       insert into events (public_id, user_id, position, type, payload)
+       select 'evt_listed_' || n, $1, 3000000 + n, 'message.sent', '{}' from generate_series(1, ${MANY * 10}) n returning id)
+     insert into deliveries (event_id, webhook_id) select id, unnest(array[$2, $3]::bigint[]) from told`,
+    [user.id, quiet, owed],
+  )
+  await app.db.query('delete from pending_deliveries where webhook_id = $1', [quiet])
+  await app.db.query('analyze deliveries, pending_deliveries, events')
+  for (const status of ['pending', 'failed'] as const) {
+    const steps = await stepsOf((tx) => deliveryLists.listOwned(tx, user.id, quiet!, { status }, { limit: 50 }))
+    expect(rowsRead(steps, 'deliveries')).toBe(0)
+  }
+})

@@ -40,11 +40,11 @@ const columns = `d.id, d.webhook_id, d.phone_number_id, e.public_id as event_id,
 
 /** Deliveries of a status, without a look at all the others; undefined: all. */
 export function listed(status: DeliveryStatus | undefined): string {
-  if (status === 'pending') return '(select d.* from pending_deliveries p join deliveries d on d.id = p.id)'
-  if (status === 'failed')
-    return `(select f.webhook_id, f.created_at, f.id, d.phone_number_id, d.event_id, d.status, d.attempts, d.due_at,
-                    d.settled_at
-               from failed_deliveries f cross join lateral (select * from deliveries where id = f.id offset 0) d)`
+  const among = (table: string, created_at: string) => `
+      (select o.webhook_id, ${created_at}, o.id, d.phone_number_id, d.event_id, d.status, d.attempts, d.due_at, d.settled_at
+         from ${table} o cross join lateral (select * from deliveries where id = o.id offset 0) d)`
+  if (status === 'pending') return among('pending_deliveries', 'd.created_at')
+  if (status === 'failed') return among('failed_deliveries', 'o.created_at')
   return 'delivery_details'
 }
 
