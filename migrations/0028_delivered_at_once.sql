@@ -1,5 +1,6 @@
 -- A delivery whose first attempt succeeds is not written again (docs/adr/0011): it leaves pending_deliveries, and its attempt
 -- tells the rest. Servers of the version before write the outcome on deliveries, as ever; both may run at once.
+lock table deliveries in access exclusive mode; -- first, as whoever writes here comes to the pending ones after it
 create unique index pending_deliveries_id_idx on pending_deliveries (id);
 
 create view delivery_details as
@@ -7,8 +8,8 @@ select d.id, d.webhook_id, d.event_id, d.phone_number_id, d.created_at, d.due_at
        case when s.at_once then 'delivered' else d.status end as status,
        case when s.at_once then 1 else d.attempts end as attempts,
        case when s.at_once
-            then (select l.sent_at + l.response_time_ms * interval '1 millisecond' from webhook_logs l
-                   where l.delivery_id = d.id order by l.attempt desc, l.id desc limit 1)
+            then (select min(l.sent_at + l.response_time_ms * interval '1 millisecond') from webhook_logs l
+                   where l.delivery_id = d.id and l.error is null)
             else d.settled_at end as settled_at
   from deliveries d
   left join pending_deliveries p on p.id = d.id
@@ -16,8 +17,7 @@ select d.id, d.webhook_id, d.event_id, d.phone_number_id, d.created_at, d.due_at
 comment on view delivery_details is 'deliveries as they are: read this one';
 comment on column deliveries.status is 'stays pending when the first attempt succeeds: delivery_details tells';
 
--- What is pending is found by its id now. An update that neither finds it there nor makes a new version of the delivery
--- leaves what was delivered as it is.
+-- What is pending is found by its id now, one after the other, whatever is believed of the table (= any: no other way to join).
 create or replace function forget_open_deliveries() returns trigger language plpgsql
    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
@@ -31,18 +31,23 @@ begin
      where b.status = 'failed'));
   return null;
 end $$;
+-- What stays pending keeps its row, so that an outcome that waits for it finds it. An update that neither finds one there
+-- nor makes a new version of the delivery leaves what was delivered as it is.
 create function move_open_deliveries() returns trigger language plpgsql
    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
-  with found as (
-    delete from pending_deliveries where ctid = any(array(
-      select p.ctid from before b cross join lateral (select ctid from pending_deliveries where id = b.id offset 0) p
-       where b.status = 'pending'))
-    returning id)
+  delete from pending_deliveries where ctid = any(array(
+    select p.ctid from before b cross join lateral (select ctid from pending_deliveries where id = b.id offset 0) p
+     where b.status = 'pending' and b.id not in (select id from after where status = 'pending')));
+  with moved as (
+    update pending_deliveries p
+       set due_at = a.due_at, version = a.claims, attempts = a.attempts, attempts_from = a.attempts_from
+      from after a where a.status = 'pending' and p.id = any(array[a.id])
+    returning p.id)
   insert into pending_deliveries (webhook_id, due_at, id, version, event_id, phone_number_id, attempts, attempts_from)
   select webhook_id, due_at, id, claims, event_id, phone_number_id, attempts, attempts_from from after
-   where status = 'pending'
-     and (id in (select id from found) or (id, claims) not in (select id, claims from before where status = 'pending'));
+   where status = 'pending' and id not in (select id from moved)
+     and (id, claims) not in (select id, claims from before where status = 'pending');
   delete from failed_deliveries where ctid = any(array(
     select f.ctid from before b cross join lateral (
       select ctid from failed_deliveries

@@ -35,9 +35,12 @@ const stored = async () => {
   const { rows } = await app.db.query('select xmin, * from deliveries where webhook_id = $1', [webhook.id])
   return rows as { id: number; status: string }[]
 }
-/** Claimed and posted; what came of it is not written yet. */
+/** An event claimed and posted; what came of it is not written yet. */
 async function tried() {
   await happens(app, phone, 'once')
+  return claimed()
+}
+async function claimed() {
   const { due } = await app.ctx.deliveries.claim(
     { total: 10, webhooks: 10, per_webhook: 10, bytes: 1_000_000 },
     { webhooks: [], users: [] },
@@ -116,6 +119,49 @@ it('a redelivery that meets its outcome counts it, and one that comes first make
   })
   await Promise.all(recorded)
   expect(await listed()).toMatchObject([{ status: 'pending', attempt_count: 0 }])
+})
+
+it('two redeliveries that meet count no attempt of what was never tried', async () => {
+  await happens(app, phone, 'hello')
+  const { id } = (await stored())[0]!
+  const asked = await app.db.transaction(async (tx) => {
+    expect(await redelivery.redeliver(tx, id, null)).toBe(true)
+    const again = user.post(`/api/deliveries/${id}/redeliver`).then((answer) => answer)
+    await waiting(1)
+    return [again]
+  })
+  await Promise.all(asked)
+  expect(await listed()).toMatchObject([{ status: 'pending', attempt_count: 0 }])
+  await work()
+  expect(await attemptsOf(id)).toEqual([1])
+})
+
+it('an outcome that meets the enabling of its webhook counts', async () => {
+  sink.replyWith(500)
+  await app.ctx.deliveries.record(await tried())
+  await app.db.query('update deliveries set due_at = now() where webhook_id = $1', [webhook.id])
+  await app.db.query('update webhook_queues set due_at = now() where webhook_id = $1', [webhook.id])
+  const again = await claimed()
+  const recorded = await app.db.transaction(async (tx) => {
+    await redelivery.beginAgain(tx, webhook.id, new Date(), 1_000)
+    const recorded = app.ctx.deliveries.record(again)
+    await waiting(1)
+    return [recorded]
+  })
+  await Promise.all(recorded)
+  expect(await listed()).toMatchObject([{ status: 'delivered', attempt_count: 2 }])
+})
+
+it('a late attempt does not move the moment when it was settled', async () => {
+  const late = await tried()
+  await app.ctx.deliveries.leave() // its lease is over
+  await app.db.query('update webhook_queues set due_at = now() where webhook_id = $1', [webhook.id])
+  await app.ctx.deliveries.record(await claimed())
+  const before = await listed()
+  expect(before).toMatchObject([{ status: 'delivered' }])
+  late.answer.ms = 14_000
+  await app.ctx.deliveries.record(late)
+  expect(await listed()).toEqual(before)
 })
 
 it('is not brought back by a moment that is changed by hand', async () => {

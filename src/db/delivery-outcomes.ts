@@ -1,4 +1,4 @@
-import type { Queryable } from './database.js'
+import { type Queryable, byId } from './database.js'
 import * as webhookLogs from './webhook-logs.js'
 
 /** What came of an attempt, and the attempt itself. */
@@ -15,7 +15,8 @@ export interface Outcome extends webhookLogs.Attempt {
  * A delivery leaves what is pending first, which is its lock; where the first attempt succeeds that is all, as its attempt
  * tells the rest (docs/adr/0011). `sent_at` goes as milliseconds, which are read four times as fast.
  */
-export async function settle(tx: Queryable, holder: string, at: Date, outcomes: Outcome[]): Promise<Set<Outcome>> {
+export async function settle(tx: Queryable, holder: string, at: Date, unordered: Outcome[]): Promise<Set<Outcome>> {
+  const outcomes = unordered.toSorted((a, b) => a.delivery_id - b.delivery_id) // as whoever else locks several
   const { rows } = await tx.query<{ place: number }>(
     `with tried as (
        delete from pending_deliveries p
@@ -23,7 +24,7 @@ export async function settle(tx: Queryable, holder: string, at: Date, outcomes: 
                      $10::integer[], $11::text[], $12::text[], $13::bigint[])
               as o (id, version, status, due_at, event_id, event_type, status_code, response_time_ms, error,
                     response_body, sent_ms)
-        where p.id = o.id and p.version = o.version
+        where ${byId('p', 'o.id')} and p.version = o.version
           and exists (select 1 from webhook_queues q where q.webhook_id = p.webhook_id and q.holder = $2 offset 0)
        returning p.id as delivery_id, p.version, p.attempts + 1 as attempt, p.phone_number_id, o.status, o.due_at,
                  o.event_id, o.event_type, o.status_code, o.response_time_ms, o.error, o.response_body,
@@ -33,7 +34,7 @@ export async function settle(tx: Queryable, holder: string, at: Date, outcomes: 
           set status = t.status, due_at = coalesce(t.due_at, d.due_at), attempts = t.attempt, claims = d.claims + 1,
               settled_at = case when t.status = 'pending' then null else $1::timestamptz end
          from tried t
-        where d.id = t.delivery_id and not (t.attempt = 1 and t.status = 'delivered')),
+        where ${byId('d', 't.delivery_id')} and not (t.attempt = 1 and t.status = 'delivered')),
      logged as (${webhookLogs.insertedFrom('tried')})
      select place from unnest($3::bigint[], $4::integer[]) with ordinality as o (id, version, place)
       where (select count(*) from tried) < cardinality($3::bigint[])

@@ -1,24 +1,29 @@
-import type { Queryable } from './database.js'
+import { type Queryable, byId } from './database.js'
 import { type DeliveryCursor, type DeliveryStatus, createdUs, listed } from './delivery-lists.js'
 
 /** Keeps the events that are named `e` until the commit: the pruner leaves them, or they are left out here. */
 const KEPT = 'for key share of e'
+
+/** The part of a statement that locks what is pending of `source`, as `open`: first, and in order, as outcomes do. */
+const locked = (source: string) => `
+     open as materialized (
+       select p.id from (select id from ${source} order by id) k
+        cross join lateral (select id from pending_deliveries where id = k.id offset 0 for update) p)`
 
 /** How often it was tried: once at least, if it is not pending. */
 const TRIED = 'greatest(d.attempts, case when d.id in (select id from open) then 0 else 1 end)'
 
 /**
  * The part of a statement that owes the deliveries in `source` again, from the beginning of the schedule; attempts in
- * flight no longer count. What is pending is locked first, as an outcome does it: what is not found then has one.
+ * flight no longer count. What is not found pending under the lock has its outcome.
  */
 const owedAgain = (source: string) => `
-     open as (
-       select id from pending_deliveries where id in (select id from ${source}) order by id for update),
+     ${locked(source)},
      again as (
        update deliveries d
           set status = 'pending', attempts = ${TRIED}, attempts_from = ${TRIED}, claims = d.claims + 1,
               due_at = coalesce($2, now()), settled_at = null
-        where d.id in (select id from ${source})
+         from ${source} k where ${byId('d', 'k.id')}
        returning 1)`
 
 /** Owes it again, due at once. False: it is gone. */
@@ -38,9 +43,13 @@ export async function redeliver(tx: Queryable, id: number, now: Date | null): Pr
  */
 export async function beginAgain(tx: Queryable, webhookId: number, now: Date, limit: number): Promise<void> {
   await tx.query(
-    `update deliveries d set attempts_from = d.attempts, due_at = least(d.created_at, $2)
-      where d.id in (select id from pending_deliveries
-                      where webhook_id = $1 and (due_at > $2 or attempts > attempts_from) order by due_at, id limit $3)`,
+    `with picked as (
+       select id from pending_deliveries
+        where webhook_id = $1 and (due_at > $2 or attempts > attempts_from) order by due_at, id limit $3),
+     ${locked('picked')}
+     update deliveries d set attempts_from = d.attempts, due_at = least(d.created_at, $2)
+       from picked k where ${byId('d', 'k.id')} and (select count(*) from open) >= 0 -- locked before any is written
+     `,
     [webhookId, now, limit],
   )
 }

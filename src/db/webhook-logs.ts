@@ -1,4 +1,4 @@
-import type { Queryable } from './database.js'
+import { type Queryable, byId } from './database.js'
 
 export interface Attempt {
   delivery_id: number
@@ -72,8 +72,9 @@ export async function prune(db: Queryable, days: number, batch: number, now: Dat
        returning delivery_id, attempt, error, sent_at + response_time_ms * interval '1 millisecond' as answered_at),
      outlasted as (
        update deliveries d set status = 'delivered', attempts = 1, settled_at = g.answered_at
-         from gone g
-        where d.id = g.delivery_id and g.attempt = 1 and g.error is null and d.status = 'pending' and d.attempts = 0
+         from (select delivery_id, min(answered_at) as answered_at from gone
+                where attempt = 1 and error is null group by delivery_id) g
+        where ${byId('d', 'g.delivery_id')} and d.status = 'pending' and d.attempts = 0
           and not exists (select 1 from pending_deliveries p where p.id = d.id))
      select count(*) as n from gone`,
     [days, batch, now],

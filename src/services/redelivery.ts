@@ -1,5 +1,5 @@
 import type { Bus } from '../cache/bus.js'
-import type { Database } from '../db/database.js'
+import { BEGIN_BY_KEYS, type Database } from '../db/database.js'
 import * as deliveries from '../db/delivery-lists.js'
 import type { Delivery, DeliveryCursor, DeliveryFilter, DeliveryStatus } from '../db/delivery-lists.js'
 import * as redelivery from '../db/redelivery.js'
@@ -42,12 +42,12 @@ export class RedeliveryService {
     checkRange(filter)
     refuseUnknownTypes(filter.event_types)
     if (!(await webhooks.findOwned(this.db, user.id, webhookId))) throw notFound('webhook')
-    return deliveries.listOwned(this.db, user.id, webhookId, filter, page)
+    return this.db.transaction((tx) => deliveries.listOwned(tx, user.id, webhookId, filter, page), BEGIN_BY_KEYS)
   }
 
   /** With the body as it is sent, byte by byte, and its attempts. */
   async get(user: User, id: number) {
-    const delivery = await deliveries.findOwned(this.db, user.id, id)
+    const delivery = await this.db.transaction((tx) => deliveries.findOwned(tx, user.id, id), BEGIN_BY_KEYS)
     if (!delivery) throw notFound('delivery')
     return { delivery, attempts: await webhookLogs.listOfDelivery(this.db, id, MAX_ATTEMPTS_SHOWN) }
   }
@@ -57,10 +57,11 @@ export class RedeliveryService {
     const now = this.clock.now()
     await this.db.transaction(async (tx) => {
       const delivery = await deliveries.findOwned(tx, user.id, id)
-      if (!delivery) throw notFound('delivery')
-      if (!(await redelivery.redeliver(tx, id, now))) throw notFound('delivery')
+      // One after the other: two that met in the middle of it would lock each other out.
+      const isThere = delivery && (await webhooks.lockOwned(tx, user.id, delivery.webhook_id))
+      if (!isThere || !(await redelivery.redeliver(tx, id, now))) throw notFound('delivery')
       await webhookQueues.tryNow(tx, delivery.webhook_id, now)
-    })
+    }, BEGIN_BY_KEYS)
     this.bus.tell('deliveries.due', {})
     return (await this.get(user, id)).delivery
   }
@@ -70,6 +71,7 @@ export class RedeliveryService {
     refuseUnknownTypes(input.event_types)
     const now = this.clock.now()
     const { to = now, status, event_types, cursor } = input
+    const begin = status === 'missing' ? undefined : BEGIN_BY_KEYS
     const done = await this.db.transaction(async (tx) => {
       const webhook = await webhooks.lockOwned(tx, user.id, webhookId)
       if (!webhook) throw notFound('webhook')
@@ -82,7 +84,7 @@ export class RedeliveryService {
           : await redelivery.redeliverRange(tx, webhookId, now, { ...range, status, after: cursor })
       await webhookQueues.tryNow(tx, webhookId, now)
       return { ...taken, from }
-    })
+    }, begin)
     this.bus.tell('deliveries.due', {})
     const { redelivered, last, from } = done
     const more = redelivered === MAX_REDELIVERED

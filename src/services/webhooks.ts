@@ -1,5 +1,5 @@
 import type { Bus } from '../cache/bus.js'
-import type { Database, Queryable } from '../db/database.js'
+import { BEGIN_BY_KEYS, type Database, type Queryable } from '../db/database.js'
 import * as phoneNumbers from '../db/phone-numbers.js'
 import * as users from '../db/users.js'
 import type { User } from '../db/users.js'
@@ -138,7 +138,7 @@ export class WebhookService {
       const before = await lockWithNumber(tx, user, id)
       await work(tx, before)
       return webhooks.findOwned(tx, user.id, id)
-    })
+    }, BEGIN_BY_KEYS)
     // What a worker has in hand for it would still go to the old address, or with the old secret.
     this.bus.tell('webhook.changed', { id })
     return webhook!
