@@ -8,16 +8,20 @@ select d.id, d.webhook_id, d.event_id, d.phone_number_id, d.created_at, d.due_at
        case when s.at_once then 'delivered' else d.status end as status,
        case when s.at_once then 1 else d.attempts end as attempts,
        case when s.at_once
-            then (select min(l.sent_at + l.response_time_ms * interval '1 millisecond') from webhook_logs l
-                   where l.delivery_id = d.id and l.error is null)
+            then (select l.sent_at + l.response_time_ms * interval '1 millisecond' from webhook_logs l
+                   where l.delivery_id = d.id and l.error is null order by l.id limit 1)
             else d.settled_at end as settled_at
   from deliveries d
-  left join pending_deliveries p on p.id = d.id
+  left join lateral (select id from pending_deliveries where id = d.id offset 0) p on true -- each by its key
  cross join lateral (select d.status = 'pending' and p.id is null as at_once) s;
 comment on view delivery_details is 'deliveries as they are: read this one';
 comment on column deliveries.status is 'stays pending when the first attempt succeeds: delivery_details tells';
+comment on column deliveries.attempts is 'how often it was tried, but for a first attempt that succeeded';
+comment on column deliveries.settled_at is 'null when the first attempt succeeded: delivery_details tells';
+comment on column deliveries.claims is
+  'moved on by every redelivery, and every outcome but a first success; an outcome that names another is refused';
 
--- What is pending is found by its id now, one after the other, whatever is believed of the table (= any: no other way to join).
+-- What is pending is found by its id now.
 create or replace function forget_open_deliveries() returns trigger language plpgsql
    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 begin

@@ -10,7 +10,7 @@ it('a statement that PostgreSQL ended, since it and another locked each other ou
   const [first, second] = [await app.createUser(), await app.createUser()]
   const touch = 'update users set updated_at = now() where id = $1'
   const both = await app.db.transaction(async (tx) => {
-    await tx.query(`set local deadlock_timeout = '1min'`) // so that it is the other that is ended
+    await tx.query(`set local deadlock_timeout = '10s'`) // so that it is the other that is ended
     await tx.query(touch, [first.id])
     const other = app.ctx.db.query(
       `update users set updated_at = now()

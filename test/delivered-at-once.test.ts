@@ -40,6 +40,14 @@ async function tried() {
   await happens(app, phone, 'once')
   return claimed()
 }
+/** The second attempt of one that failed. */
+async function triedAgain() {
+  sink.replyWith(500)
+  await app.ctx.deliveries.record(await tried())
+  await app.db.query('update deliveries set due_at = now() where webhook_id = $1', [webhook.id])
+  await app.db.query('update webhook_queues set due_at = now() where webhook_id = $1', [webhook.id])
+  return claimed()
+}
 async function claimed() {
   const { due } = await app.ctx.deliveries.claim(
     { total: 10, webhooks: 10, per_webhook: 10, bytes: 1_000_000 },
@@ -119,6 +127,7 @@ it('a redelivery that meets its outcome counts it, and one that comes first make
   })
   await Promise.all(recorded)
   expect(await listed()).toMatchObject([{ status: 'pending', attempt_count: 0 }])
+  await work()
 })
 
 it('two redeliveries that meet count no attempt of what was never tried', async () => {
@@ -137,11 +146,7 @@ it('two redeliveries that meet count no attempt of what was never tried', async 
 })
 
 it('an outcome that meets the enabling of its webhook counts', async () => {
-  sink.replyWith(500)
-  await app.ctx.deliveries.record(await tried())
-  await app.db.query('update deliveries set due_at = now() where webhook_id = $1', [webhook.id])
-  await app.db.query('update webhook_queues set due_at = now() where webhook_id = $1', [webhook.id])
-  const again = await claimed()
+  const again = await triedAgain()
   const recorded = await app.db.transaction(async (tx) => {
     await redelivery.beginAgain(tx, webhook.id, new Date(), 1_000)
     const recorded = app.ctx.deliveries.record(again)
@@ -152,6 +157,29 @@ it('an outcome that meets the enabling of its webhook counts', async () => {
   expect(await listed()).toMatchObject([{ status: 'delivered', attempt_count: 2 }])
 })
 
+it.each(['asked for again', 'enabled'])('a failure that meets its delivery being %s is counted before', async (how) => {
+  const finished = await triedAgain()
+  const { id } = finished.delivery
+  const later = new Date(Date.now() + 3_600_000)
+  const failed = { ...outcomeOf(finished), status: 'pending' as const, due_at: later, error: 'http_500' }
+  const asked = await app.db.transaction(async (tx) => {
+    expect(await deliveryOutcomes.settle(tx, await holder(), new Date(), [failed])).toEqual(new Set())
+    const again =
+      how === 'enabled'
+        ? app.ctx.db.transaction((other) => redelivery.beginAgain(other, webhook.id, new Date(Date.now() - 1), 10))
+        : app.ctx.db.transaction((other) => redelivery.redeliver(other, id, null))
+    await waiting(1)
+    return [again]
+  })
+  await Promise.all(asked)
+  const [shown] = await listed()
+  expect(shown).toMatchObject({ status: 'pending', attempt_count: 2 })
+  expect(Date.parse(shown.next_attempt_at)).toBeLessThan(later.getTime() - 1_800_000)
+  await app.db.query('update webhook_queues set due_at = now() where webhook_id = $1', [webhook.id])
+  await work()
+  expect([await attemptsOf(id), await listed()]).toMatchObject([[1, 2, 3], [{ status: 'delivered', attempt_count: 3 }]])
+})
+
 it('a late attempt does not move the moment when it was settled', async () => {
   const late = await tried()
   await app.ctx.deliveries.leave() // its lease is over
@@ -159,7 +187,6 @@ it('a late attempt does not move the moment when it was settled', async () => {
   await app.ctx.deliveries.record(await claimed())
   const before = await listed()
   expect(before).toMatchObject([{ status: 'delivered' }])
-  late.answer.ms = 14_000
   await app.ctx.deliveries.record(late)
   expect(await listed()).toEqual(before)
 })

@@ -39,8 +39,9 @@ export const BEGIN_BY_KEYS = [
 export const BEGIN_IN_PARTS = `${BEGIN_BY_KEYS}; set local enable_bitmapscan = off; set local enable_sort = off`
 
 /**
- * Joins `row` by its id, one after the other. Of a table that was nearly empty when a statement was planned, PostgreSQL would
- * go through all, and look for each row among those that are asked for; `= any` leaves it no such way.
+ * Joins a row that is written by its id, one after the other. Of a table that was nearly empty when a statement was planned,
+ * PostgreSQL would go through all, and look for each row among those that are asked for; `= any` leaves it no such way.
+ * What is only read is looked up `cross join lateral (… where id = … offset 0)`, for the same reason.
  */
 export const byId = (row: string, id: string) => `${row}.id = any(array[${id}])`
 

@@ -1,4 +1,4 @@
-import { type Queryable, byId } from './database.js'
+import type { Queryable } from './database.js'
 import * as webhookLogs from './webhook-logs.js'
 import * as webhookQueues from './webhook-queues.js'
 
@@ -180,7 +180,8 @@ export async function findOwned(db: Queryable, userId: number, publicId: string)
 /** Whether a live webhook is still to get the event `e`; its deliveries are found by their key. */
 const OWED = `exists (
   select 1 from (select * from deliveries where event_id = e.id offset 0) d
-    join pending_deliveries p on ${byId('p', 'd.id')} join webhooks w on w.id = d.webhook_id
+   cross join lateral (select from pending_deliveries where id = d.id offset 0) p
+    join webhooks w on w.id = d.webhook_id
    where w.deleted_at is null)`
 
 /**

@@ -69,13 +69,13 @@ export async function prune(db: Queryable, days: number, batch: number, now: Dat
        delete from webhook_logs where ctid = any(array(
          select ctid from webhook_logs where sent_at < coalesce($3, now()) - make_interval(days => $1)
           order by sent_at limit $2))
-       returning delivery_id, attempt, error, sent_at + response_time_ms * interval '1 millisecond' as answered_at),
+       returning id, delivery_id, attempt, error, sent_at + response_time_ms * interval '1 millisecond' as answered_at),
      outlasted as (
        update deliveries d set status = 'delivered', attempts = 1, settled_at = g.answered_at
-         from (select delivery_id, min(answered_at) as answered_at from gone
-                where attempt = 1 and error is null group by delivery_id) g
+         from (select distinct on (delivery_id) delivery_id, answered_at from gone
+                where attempt = 1 and error is null order by delivery_id, id) g
         where ${byId('d', 'g.delivery_id')} and d.status = 'pending' and d.attempts = 0
-          and not exists (select 1 from pending_deliveries p where p.id = d.id))
+          and not exists (select 1 from (select from pending_deliveries where id = d.id offset 0) p))
      select count(*) as n from gone`,
     [days, batch, now],
   )
